@@ -1,0 +1,1 @@
+"""Side-load a debugging image into a running container, and leave no trace."""

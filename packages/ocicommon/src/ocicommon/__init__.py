@@ -1,0 +1,1 @@
+"""OCI image and runtime specifications as pydantic models, and typed Linux system calls."""

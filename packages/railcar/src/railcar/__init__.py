@@ -1,0 +1,1 @@
+"""An OCI runtime in pure Python: a drop-in for runc."""

@@ -1,0 +1,1 @@
+"""Build microcontainers: OCI images that hold one program and what it needs."""
