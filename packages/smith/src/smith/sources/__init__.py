@@ -1,0 +1,57 @@
+"""Where files come from. Each source is a `load(spec, cache, progress)` that gives a SourceResult."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from smith.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package that gave files.
+
+    `files` are tree paths (no leading slash). `metadata` is its entry in the native database's own form:
+    a dpkg status stanza, an rpm header blob, an apk `installed` stanza. `key` is what Node.package holds.
+    """
+
+    name: str
+    version: str
+    arch: str
+    family: str
+    files: Sequence[str] = ()
+    source: str = ""
+    licence: str = ""
+    url: str = ""
+    sha256: str = ""
+    metadata: bytes = b""
+    source_version: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing that was read to build: `kind` is image, layer, package, release, file ...; `size` in bytes."""
+
+    kind: str
+    url: str
+    sha256: str
+    size: int = 0
+
+
+@dataclass(slots=True)
+class SourceResult:
+    """What a source gives: the files, who owns them, what was read.
+
+    `image_config` is the config document (image spec) of an image source, else None.
+    `platform` is `os/architecture[/variant]` in the image spec's words, for example linux/arm64/v8.
+    """
+
+    tree: Tree
+    packages: list[Package] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    image_config: dict[str, Any] | None = None
+    platform: str = "linux/amd64"

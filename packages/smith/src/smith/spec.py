@@ -1,0 +1,77 @@
+"""What smith.yaml says, once read: plain data that every stage takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TYPES = ("oci", "rpm", "deb", "apk", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One entry of `paths` or `excludes`. `line` is 0 when it does not come from a file."""
+
+    glob: str
+    optional: bool = False
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One entry of `repositories`: for deb a mirror with suites and components, for rpm and apk a base URL."""
+
+    url: str
+    suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mock:
+    """The `mock:` section of the original: how rpm packages are prepared."""
+
+    config: str = ""
+    pre_build: tuple[str, ...] = ()
+    post_build: tuple[str, ...] = ()
+    deps: tuple[str, ...] = ()
+    debuginfo: bool = False
+    debug_deps: tuple[str, ...] = ()
+    debug_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """smith.yaml. Empty text and empty tuples mean "not said"; entrypoint, cmd, env, ports, labels None likewise.
+
+    `package` is one URL, file or name; `packages` are names. `directory` is the folder of smith.yaml, which
+    relative files are taken from. `platform` is `os/arch[/variant]` or empty for the machine's own.
+    """
+
+    type: str = ""
+    package: str = ""
+    packages: tuple[str, ...] = ()
+    paths: tuple[Pattern, ...] = ()
+    excludes: tuple[Pattern, ...] = ()
+    binaries: tuple[str, ...] = ()
+    parent: str = ""
+    nss: bool = False
+    root: bool = False
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    dir: str = ""
+    env: tuple[str, ...] | None = None
+    labels: Mapping[str, str] | None = None
+    ports: tuple[str, ...] | None = None
+    mock: Mock = Mock()
+    preset: str = ""
+    scripts: str = "none"
+    compression: str = "gzip"
+    repositories: tuple[Repository, ...] = ()
+    platform: str = ""
+    directory: str = "."
+    file: str = "smith.yaml"
