@@ -1,0 +1,100 @@
+"""Every job of the project: `nox -l` lists them."""
+
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import house  # noqa: E402
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "none"
+
+GROUPS = ("house", "test", "check", "bindings")
+
+
+def environment(session: nox.Session, name: str, requirements: str, *, with_wheels: bool = True) -> Path:
+    """A virtual environment made from pins and, in most cases, from this checkout's wheels; return its bin directory."""
+    bin_ = house.ensure()
+    place = ROOT / ".nox" / name
+    python = place / "bin" / "python"
+    if not python.exists():
+        session.run(bin_ / "uv", "venv", "--quiet", "--python", sys.executable, place, external=True)
+    install = [bin_ / "uv", "pip", "install", "--quiet", "--python", python]
+    house.patiently([*install, "--require-hashes", "-r", ROOT / "requirements" / f"{requirements}.txt"])
+    if with_wheels:
+        built = house.wheels(place / "wheels")
+        session.run(*install, "--no-deps", "--reinstall", *built, external=True)
+    return python.parent
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """A server as a microcontainer: built, run, looked into, and gone."""
+    bin_ = environment(session, "demo", "test")
+    session.run(bin_ / "python", "tools/demonstration.py", *session.posargs, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that this machine can run, against built wheels: `nox -s tests -- PATH OR OPTION...`."""
+    bin_ = environment(session, "tests", "test")
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    session.run(bin_ / "python", "tools/suite.py", *session.posargs, env=env, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint by ruff."""
+    bin_ = environment(session, "check", "check", with_wheels=False)
+    session.run(bin_ / "ruff", "format", "--check", ".", external=True)
+    session.run(bin_ / "ruff", "check", ".", external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types by mypy, strict."""
+    bin_ = environment(session, "check", "check", with_wheels=False)
+    session.run(bin_ / "mypy", external=True)
+
+
+@nox.session
+def bindings(session: nox.Session) -> None:
+    """Generate ocicommon's models: `nox -s bindings -- SCHEMAS [--check]`."""
+    bin_ = environment(session, "bindings", "bindings", with_wheels=False)
+    session.run(bin_ / "python", "-m", "tools.bindings", *session.posargs, external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the peers in one interleaved run: `nox -s bench -- [runtime|crashcart|registry|smith] [OPTION...]`."""
+    bin_ = environment(session, "bench", "test")
+    what, *rest = session.posargs or ["runtime"]
+    if what.startswith("-"):
+        what, rest = "runtime", session.posargs
+    session.run(bin_ / "python", f"tools/bench/{what}.py", *rest, external=True)
+
+
+@nox.session
+def fresh(session: nox.Session) -> None:
+    """Prove both commands in a debootstrapped root that has python3 and git only."""
+    session.run("tools/fresh", *session.posargs, external=True)
+
+
+@nox.session
+def pins(session: nox.Session) -> None:
+    """Renew the pinned requirements of every group from the packages' own."""
+    uv = house.ensure() / "uv"
+    members = ("ocicommon", "oci-smith", "crashcart", "railcar")
+    leave_out = [word for member in members for word in ("--no-emit-package", member)]
+    for group in GROUPS:
+        source = ["--group", group] if group in ("house", "bindings") else ["pyproject.toml", "--group", group]
+        session.run(
+            uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
+            "--no-annotate", "--upgrade", *leave_out, "--custom-compile-command", "nox -s pins",
+            *source, "-o", f"requirements/{group}.txt",
+            external=True,
+        )  # fmt: skip
