@@ -17,13 +17,13 @@ GROUPS = ("house", "test", "check", "bindings")
 
 
 def environment(session: nox.Session, name: str, requirements: str, *, with_wheels: bool = True) -> Path:
-    """A virtual environment made from pins and, in most cases, from this checkout's wheels; return its bin directory."""
+    """A virtual environment made from pins and, where asked, this checkout's wheels; return its bin directory."""
     bin_ = house.ensure()
     place = ROOT / ".nox" / name
     python = place / "bin" / "python"
     if not python.exists():
         session.run(bin_ / "uv", "venv", "--quiet", "--python", sys.executable, place, external=True)
-    install = [bin_ / "uv", "pip", "install", "--quiet", "--python", python]
+    install: list[str | Path] = [bin_ / "uv", "pip", "install", "--quiet", "--python", python]
     house.patiently([*install, "--require-hashes", "-r", ROOT / "requirements" / f"{requirements}.txt"])
     if with_wheels:
         built = house.wheels(place / "wheels")
@@ -70,7 +70,7 @@ def bindings(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the peers in one interleaved run: `nox -s bench -- [runtime|crashcart|registry|smith] [OPTION...]`."""
+    """Measure against the peers, interleaved: `nox -s bench -- [runtime|crashcart|registry|smith] [OPTION...]`."""
     bin_ = environment(session, "bench", "test")
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):

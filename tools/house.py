@@ -26,7 +26,15 @@ def ensure() -> Path:
         return bin_
     print(f"Making the project's environment in {HOUSE.relative_to(ROOT)}", file=sys.stderr)
     venv.create(HOUSE, clear=True, with_pip=True)
-    pip = [bin_ / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    pip: list[str | Path] = [
+        bin_ / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ]
     patiently([*pip, "-r", PINS])
     stamp.write_text(wanted)
     return bin_
@@ -51,7 +59,7 @@ def wheels(into: Path) -> list[Path]:
         old.unlink()
     bin_ = ensure()
     for name in PACKAGES:
-        build = [bin_ / "python", "-m", "hatchling", "build", "-t", "wheel", "-d", into]
+        build: list[str | Path] = [bin_ / "python", "-m", "hatchling", "build", "-t", "wheel", "-d", into]
         done = subprocess.run(build, cwd=ROOT / "packages" / name, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"error: the wheel of {name} does not build:\n{done.stdout}{done.stderr}")
