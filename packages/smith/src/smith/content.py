@@ -125,7 +125,7 @@ class FileContent(_Base):
 
 
 class SparseContent(_Base):
-    """A file of holes and pieces, as GNU and pax sparse members store it: each piece is (start, length, offset in data)."""
+    """A file of holes and pieces, as sparse tar members store it: each piece is (start, length, offset in data)."""
 
     __slots__ = ("_sha256", "data", "pieces", "size")
 

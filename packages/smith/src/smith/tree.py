@@ -184,8 +184,7 @@ class Tree:
             step = f"{here}/{part}" if here else part
             node = self._nodes.get(step)
             if node is None:
-                rest = [p for p in reversed(pending)]
-                return Walk(tuple(links), "/".join([step, *rest]), None)
+                return Walk(tuple(links), "/".join([step, *reversed(pending)]), None)
             if node.is_link and (pending or last):
                 links.append(step)
                 if len(links) > MAX_LINKS:
@@ -247,7 +246,7 @@ class Tree:
 
 
 def clean(path: str) -> str:
-    """A member's name as a tree path: leading `/` and `./`, doubled and final slashes go. InputError for `..` and NUL."""
+    """A member's name as a tree path: leading `/` and `./`, doubled slashes go. InputError for `..` and NUL."""
     if path and path[0] not in "./" and "//" not in path and "/." not in path and path[-1] != "/" and "\0" not in path:
         return path
     parts = [part for part in path.split("/") if part and part != "."]
