@@ -18,16 +18,14 @@ GROUPS = ("house", "test", "check", "bindings")
 
 def environment(session: nox.Session, name: str, requirements: str, *, with_wheels: bool = True) -> Path:
     """A virtual environment made from pins and, where asked, this checkout's wheels; return its bin directory."""
-    bin_ = house.ensure()
     place = ROOT / ".nox" / name
     python = place / "bin" / "python"
     if not python.exists():
-        session.run(bin_ / "uv", "venv", "--quiet", "--python", sys.executable, place, external=True)
-    install: list[str | Path] = [bin_ / "uv", "pip", "install", "--quiet", "--python", python]
-    house.patiently([*install, "--require-hashes", "-r", ROOT / "requirements" / f"{requirements}.txt"])
+        session.run(sys.executable, "-m", "venv", "--without-pip", place, external=True)
+    house.install(python, "--require-hashes", "-r", str(ROOT / "requirements" / f"{requirements}.txt"))
     if with_wheels:
         built = house.wheels(place / "wheels")
-        session.run(*install, "--no-deps", "--reinstall", *built, external=True)
+        house.install(python, "--no-deps", "--reinstall", *map(str, built))
     return python.parent
 
 

@@ -52,6 +52,19 @@ def patiently(command: list[str | Path], attempts: int = 3) -> None:
     sys.exit(f"error: cannot run {' '.join(map(str, command))}: is the package index reachable?")
 
 
+def install(python: Path, *arguments: str) -> None:
+    """Install into the environment of a Python by uv or, where uv does not get through to the index, by pip."""
+    bin_ = ensure()
+    quick = [bin_ / "uv", "pip", "install", "--quiet", "--system-certs", "--python", python, *arguments]
+    if subprocess.run(quick, check=False).returncode == 0:
+        return
+    print("uv failed; pip tries", file=sys.stderr)
+    words = ["--force-reinstall" if word == "--reinstall" else word for word in arguments]
+    patiently(
+        [bin_ / "python", "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q", *words]
+    )
+
+
 def wheels(into: Path) -> list[Path]:
     """Build the four packages' wheels into a directory, and return their paths."""
     into.mkdir(parents=True, exist_ok=True)
