@@ -55,7 +55,16 @@ def patiently(command: list[str | Path], attempts: int = 3) -> None:
 def install(python: Path, *arguments: str) -> None:
     """Install into the environment of a Python by uv or, where uv does not get through to the index, by pip."""
     bin_ = ensure()
-    quick = [bin_ / "uv", "pip", "install", "--quiet", "--system-certs", "--python", python, *arguments]
+    quick: list[str | Path] = [
+        bin_ / "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--system-certs",
+        "--python",
+        python,
+        *arguments,
+    ]
     if subprocess.run(quick, check=False).returncode == 0:
         return
     print("uv failed; pip tries", file=sys.stderr)

@@ -1,0 +1,174 @@
+"""railcar beside runc and crun: every command of a container's life, interleaved in one run, as ratios of medians.
+
+    nox -s bench -- runtime [--quick] [--rounds N] [--json FILE] [--config minimal|docker] [--pace spaced|tight]
+
+Needs root and Debian's runc, crun and busybox-static. Runs in a private mount namespace without the hybrid v2 mount,
+since crun refuses a hybrid machine; all three run there.
+"""
+
+import argparse
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import bundles
+from measuring import Failed, Figures, table, timed
+
+COMMANDS = ("run", "create", "state", "start", "exec", "kill", "delete", "life")
+PAUSE = 0.12
+
+
+def runtimes() -> dict[str, str]:
+    own = Path(sys.executable).parent / "railcar"
+    found = {"railcar": str(own), "runc": shutil.which("runc"), "crun": shutil.which("crun")}
+    missing = [name for name, path in found.items() if not path or not Path(path).exists()]
+    if missing:
+        sys.exit(f"error: {', '.join(missing)} is not installed: tools/packages test installs the peers")
+    return {name: str(path) for name, path in found.items()}
+
+
+class Round:
+    """One runtime's turn: its figures by command, and what a waiting container weighs."""
+
+    def __init__(self, name: str, program: str, place: Path, pause: float) -> None:
+        self.name, self.program, self.place, self.pause = name, program, place, pause
+        self.figures: dict[str, Figures] = {}
+        self.pss_kib = 0
+        self.charge_kib = 0
+
+    def call(self, *words: str, as_: str = "") -> None:
+        time.sleep(self.pause)
+        argv = [self.program, "--root", str(self.place / f"state-{self.name}"), *words]
+        self.figures.setdefault(as_ or words[0], Figures()).add(timed(argv))
+
+    def pid(self, container: str) -> int:
+        argv = [self.program, "--root", str(self.place / f"state-{self.name}"), "state", container]
+        return int(json.loads(subprocess.check_output(argv))["pid"])
+
+    def wait(self, pid: int) -> None:
+        """Wait until a container's first process is a zombie or gone: it is nobody's child here."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(30_000)
+        finally:
+            os.close(descriptor)
+
+    def turn(self, number: int, short: Path, long: Path) -> None:
+        container = f"bench-{self.name}-{number}"
+        self.call("run", "--bundle", str(short), container)
+        self.call("create", "--bundle", str(long), container)
+        pid = self.pid(container)
+        self.weigh(pid)
+        self.call("state", container)
+        self.call("start", container)
+        self.call("exec", container, "/bin/true")
+        self.call("kill", container, "KILL")
+        self.wait(pid)
+        self.call("delete", container)
+        self.life(container, short)
+
+    def life(self, container: str, bundle: Path) -> None:
+        """create, start, the end of a short program, delete: one figure, without the question for the pid."""
+        time.sleep(self.pause)
+        program = [self.program, "--root", str(self.place / f"state-{self.name}")]
+        parts = [timed([*program, "create", "--bundle", str(bundle), container])]
+        pid = self.pid(container)
+        begin = time.perf_counter_ns()
+        parts.append(timed([*program, "start", container]))
+        self.wait(pid)
+        parts.append(timed([*program, "delete", container]))
+        wall = parts[0].wall[0] + (time.perf_counter_ns() - begin) / 1e6
+        cpu, rss = sum(part.cpu[0] for part in parts), max(part.rss[0] for part in parts)
+        self.figures.setdefault("life", Figures()).add(Figures([wall], [cpu], [rss]))
+
+    def weigh(self, pid: int) -> None:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        self.pss_kib = max(self.pss_kib, int(rollup.split("Pss:")[1].split()[0]))
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "memory":
+                usage = Path(f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
+                self.charge_kib = max(self.charge_kib, int(usage.read_text()) // 1024)
+
+
+def measure(config: str, pace: str, rounds: int) -> dict[str, Any]:
+    """Measure one configuration at one pace; the rounds of the runtimes alternate, and so does who goes first."""
+    with tempfile.TemporaryDirectory(prefix="bench.") as directory:
+        place = Path(directory)
+        paths = {}
+        for length, args in (("short", ["/bin/true"]), ("long", ["/bin/sleep", "1000"])):
+            (place / length).mkdir()
+            made = bundles.minimal(args) if config == "minimal" else bundles.docker_like(args, place / length)
+            paths[length] = bundles.make(place / length, made)
+        turns = [Round(name, program, place, PAUSE if pace == "spaced" else 0) for name, program in runtimes().items()]
+        for number in range(rounds + 1):
+            for turn in turns[number % 3 :] + turns[: number % 3]:
+                try:
+                    turn.turn(number, paths["short"], paths["long"])
+                except Failed as error:
+                    sys.exit(f"error: {error}")
+            if number == 0:  # the first round fills caches, and counts for nobody
+                for turn in turns:
+                    turn.figures.clear()
+    return {
+        "config": config,
+        "pace": pace,
+        "commands": {command: {turn.name: turn.figures[command].summary() for turn in turns} for command in COMMANDS},
+        "pss_kib": {turn.name: turn.pss_kib for turn in turns},
+        "charge_kib": {turn.name: turn.charge_kib for turn in turns},
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    rows = [["ms", "railcar", "runc", "crun", "/runc", "/crun", "cpu/runc", "cpu/crun", "p25/runc", "rss/runc"]]
+    for command, by in result["commands"].items():
+        own, runc, crun = by["railcar"], by["runc"], by["crun"]
+        rows.append(
+            [command, *(f"{one['median_ms']:.1f}" for one in (own, runc, crun))]
+            + [f"{own['median_ms'] / peer['median_ms']:.2f}" for peer in (runc, crun)]
+            + [f"{own['cpu_ms'] / peer['cpu_ms']:.2f}" for peer in (runc, crun)]
+            + [f"{own['p25_ms'] / runc['p25_ms']:.2f}", f"{own['peak_rss_kib'] / runc['peak_rss_kib']:.2f}"]
+        )
+    print(f"\n{result['config']}, {result['pace']}\n{table(rows)}")
+    print(f"waiting for start, PSS KiB: {result['pss_kib']}; charged to the cgroup, KiB: {result['charge_kib']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="8 rounds, spaced only")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--config", choices=("minimal", "docker"), action="append")
+    parser.add_argument("--pace", choices=("spaced", "tight"), action="append")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("error: containers are measured as root: run this as root")
+    if "RAILCAR_BENCH_INSIDE" not in os.environ:
+        line = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
+        os.environ["RAILCAR_BENCH_INSIDE"] = "1"
+        os.execvp("unshare", ["unshare", "--mount", "sh", "-c", line, "sh", sys.executable, *sys.argv])
+    rounds = 8 if options.quick else options.rounds
+    paces = options.pace or (["spaced"] if options.quick else ["spaced", "tight"])
+    results = [measure(config, pace, rounds) for config in options.config or ["docker", "minimal"] for pace in paces]
+    for result in results:
+        show(result)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
