@@ -20,6 +20,7 @@ MASKED = [
     "/sys/firmware",
 ]  # fmt: skip
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+DEVICES = ((1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1))
 QUIET = ["nosuid", "noexec", "nodev"]
 
 
@@ -39,7 +40,7 @@ def minimal(args: list[str]) -> Config:
 
 
 def docker_like(args: list[str], host_files: Path) -> Config:
-    """Docker's default profile, masks, capabilities, limits and mounts, as `docker run -m 512m --cpus 1` writes them."""
+    """Docker's default profile, masks, capabilities, limits and mounts, as `docker run -m 512m --cpus 1` has them."""
     config = minimal(args)
     sets = ("bounding", "effective", "permitted")
     config["process"] |= {
@@ -61,12 +62,8 @@ def docker_like(args: list[str], host_files: Path) -> Config:
         mount("/dev/shm", "tmpfs", "shm", [*QUIET, "mode=1777", "size=67108864"]),
         *(mount(f"/etc/{name}", "bind", str(host_files / name), ["rbind", "rprivate"]) for name in FILES),
     ]
-    devices = [(False, None, None, None, "rwm"), (True, "c", 1, 5, "rwm"), (True, "c", 1, 3, "rwm"), (True, "c", 1, 9, "rwm"),
-               (True, "c", 1, 8, "rwm"), (True, "c", 5, 0, "rwm"), (True, "c", 5, 1, "rwm"), (False, "c", 10, 229, "rwm")]  # fmt: skip
-    rules = [
-        {k: v for k, v in zip(("allow", "type", "major", "minor", "access"), rule, strict=True) if v is not None}
-        for rule in devices
-    ]
+    rules: list[Config] = [{"allow": False, "access": "rwm"}]
+    rules += [{"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for major, minor in DEVICES]
     config["linux"] |= {
         "namespaces": [{"type": kind} for kind in ("mount", "network", "uts", "pid", "ipc")],
         "maskedPaths": MASKED,
