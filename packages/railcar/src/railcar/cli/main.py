@@ -1,0 +1,100 @@
+"""argv in, exit code out: the one place that turns an error into a message and a code."""
+
+import os
+import sys
+
+from railcar.cli import log
+from railcar.cli.parse import Globals, find_command, parse_command, parse_globals
+from railcar.errors import RailcarError
+
+
+def default_root() -> str:
+    """/run/railcar for root on the host, else $XDG_RUNTIME_DIR/railcar (as root of podman's user namespace, too)."""
+    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    if directory and (os.geteuid() != 0 or in_user_namespace()):
+        return os.path.join(directory, "railcar")
+    return "/run/railcar"
+
+
+def in_user_namespace() -> bool:
+    """True unless ids mean the same here as on the host: the first namespace maps all of them onto themselves."""
+    try:
+        with open("/proc/self/uid_map", "rb", buffering=0) as file:
+            return file.read(200).split() != [b"0", b"0", b"4294967295"]
+    except OSError:
+        return False
+
+
+def version_text() -> str:
+    """What `--version` prints; dockerd splits the first line at "version" and looks for "commit: "."""
+    from railcar import __version__
+    from railcar.versions import SPEC_VERSION
+
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return f"railcar version {__version__}\ncommit: v{__version__}\nspec: {SPEC_VERSION}\npython: {python}\n"
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line (without the program's name); returns the exit code."""
+    options: Globals | None = None
+    failure = 1
+    try:
+        options, rest = parse_globals(argv, "")
+        if not options.root:
+            options.root = default_root()
+        if options.values.get("version"):
+            sys.stdout.write(version_text())
+            return 0
+        if options.values.get("help") or not rest or rest[0] == "help":
+            from railcar.cli import help as helper
+
+            sys.stdout.write(helper.page(rest[1] if len(rest) > 1 and rest[0] == "help" else ""))
+            return 0
+        command = find_command(rest[0])
+        failure = command.failure
+        arguments = parse_command(command, rest[1:])
+        if arguments.values.get("help"):
+            from railcar.cli import help as helper
+
+            sys.stdout.write(helper.page(command.name))
+            return 0
+        module = __import__(f"railcar.cli.{command.module}", fromlist=["run"])
+        code: int = module.run(options, arguments)
+        log.flush(options)
+        return code
+    except RailcarError as error:
+        log.error(options, error.message)
+        return failure if error.code == 1 else error.code
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        log.error(options, _describe(error))
+        return failure
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # a defect of railcar: engines get a sentence, people a way to report it
+        if os.environ.get("RAILCAR_DEBUG"):
+            raise
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
+        log.error(options, f"railcar failed in a way it should not ({place}): {type(error).__name__}: {error}")
+        return failure
+
+
+def _describe(error: OSError) -> str:
+    """The error as a sentence whose end is the errno's words, as engines look for."""
+    from railcar.errors import errno_text
+
+    if hasattr(error, "call") or error.errno is None:
+        return str(error)
+    subject = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    return subject + errno_text(error.errno)
+
+
+def main() -> None:
+    """Entry of the installed command. Leaves by os._exit: an interpreter's orderly end costs a millisecond."""
+    code = run(sys.argv[1:])
+    log.flush_output()
+    os._exit(code)

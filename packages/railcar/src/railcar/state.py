@@ -1,0 +1,262 @@
+"""What is remembered of a container: one directory `<root>/<id>` with state.json, config.json, two FIFOs and a lock.
+
+state.json is replaced as a whole (rename), so readers never lock. Before the first side effect it holds the intent
+(status "creating": cgroups and paths that a clean-up needs), after "ready" the final record.
+"""
+
+import errno
+import fcntl
+import os
+import time
+
+from railcar import documents
+from railcar.errors import ContainerMissing, RailcarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+STATE = "state.json"
+CONFIG = "config.json"
+GO_FIFO = "exec.fifo"
+REPLY_FIFO = "reply.fifo"
+_LOCK = "lock"
+
+
+def check_id(container_id: str) -> None:
+    """An id is ASCII letters, digits and _+-. and neither . nor .. (it names a directory). Raises RailcarError."""
+    if not container_id or not _ID_LETTERS.issuperset(container_id) or container_id in (".", ".."):
+        raise RailcarError(
+            f'invalid container id "{container_id}": it may hold ASCII letters, digits and the characters _+-. only'
+        )
+    if len(container_id) > 1024:
+        raise RailcarError(f"invalid container id: {len(container_id)} characters, and 1024 is the most")
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot: a pid of another boot is nobody's."""
+    with open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as file:
+        return file.read().decode().strip()
+
+
+def process_times(pid: int) -> "tuple[str, int] | None":
+    """(state letter, start time in clock ticks since boot) of `pid` from /proc/PID/stat, or None if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            data = file.read(4096)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = data[data.rindex(b")") + 2 :].split()
+    return fields[0].decode(), int(fields[19])
+
+
+def now() -> str:
+    """The time as RFC 3339 in UTC, with nanoseconds."""
+    moment = time.time_ns()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment // 10**9)) + f".{moment % 10**9:09d}Z"
+
+
+class Record:
+    """One container as remembered. `data` is state.json's object; keys:
+
+    ociVersion id pid start_time boot_id phase bundle rootfs created annotations owner cgroup namespaces
+    """
+
+    __slots__ = ("container_id", "data", "root")
+
+    def __init__(self, root: str, container_id: str, data: "dict[str, Any]") -> None:
+        self.root, self.container_id, self.data = root, container_id, data
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(self.root, self.container_id)
+
+    @property
+    def pid(self) -> int:
+        return int(self.data.get("pid") or 0)
+
+    @property
+    def start_time(self) -> int:
+        return int(self.data.get("start_time") or 0)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.root, self.container_id, name)
+
+    def config(self) -> "dict[str, Any]":
+        """The config.json as it was at create."""
+        found: dict[str, Any] = documents.read(self.path(CONFIG))
+        return found
+
+    def alive(self) -> bool:
+        """True while the container's first process is the one remembered, and no zombie."""
+        if not self.pid or self.data.get("boot_id") != boot_id():
+            return False
+        times = process_times(self.pid)
+        return times is not None and times[0] not in ("Z", "X") and times[1] == self.start_time
+
+    def pidfd(self) -> int:
+        """A pidfd of the first process, made sure of after opening; -1 when it is gone. The caller closes it."""
+        from ocicommon.linux.process import pidfd_open
+
+        if not self.pid:
+            return -1
+        try:
+            fd: int = pidfd_open(self.pid)
+        except OSError:
+            return -1
+        if not self.alive():
+            os.close(fd)
+            return -1
+        return fd
+
+    def group(self) -> "Any":
+        """The container's cgroup, or None where it has none."""
+        if not self.data.get("cgroup"):
+            return None
+        from railcar import cgroups
+
+        return cgroups.from_record(self.data["cgroup"])
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped (runtime.md, "State")."""
+        if self.data.get("phase") == "creating":
+            return "creating" if self._creator_alive() else "stopped"
+        if not self.alive():
+            return "stopped"
+        status = "created" if self.waiting() else "running"
+        group = self.group()
+        if group is not None:
+            try:
+                if group.frozen():
+                    return "paused"
+            except OSError:
+                return status
+        return status
+
+    def waiting(self) -> bool:
+        """True while the first process waits for `start`: it holds the FIFO open for reading."""
+        try:
+            fd = os.open(self.path(GO_FIFO), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        os.close(fd)
+        return True
+
+    def _creator_alive(self) -> bool:
+        creator = self.data.get("creator") or {}
+        if creator.get("boot_id") != boot_id():
+            return False
+        times = process_times(int(creator.get("pid") or 0))
+        return times is not None and times[1] == creator.get("start_time")
+
+    def public(self, status: str) -> "dict[str, Any]":
+        """The state as the runtime specification shapes it, in its order of keys; pid is 0 once stopped."""
+        data = self.data
+        shown: dict[str, Any] = {
+            "ociVersion": data.get("ociVersion"),
+            "id": self.container_id,
+            "pid": 0 if status == "stopped" else self.pid,
+            "status": status,
+            "bundle": data.get("bundle"),
+            "rootfs": data.get("rootfs"),
+            "created": data.get("created"),
+        }
+        if data.get("annotations"):
+            shown["annotations"] = data["annotations"]
+        shown["owner"] = data.get("owner", "")
+        return shown
+
+    def save(self) -> None:
+        """Replace state.json as a whole."""
+        temporary = self.path(f".{STATE}.{os.getpid()}")
+        write(temporary, documents.compact(self.data).encode())
+        os.rename(temporary, self.path(STATE))
+
+
+def write(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Write a small file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)
+
+
+def make(root: str, container_id: str) -> str:
+    """Make the state directory of a new container; its path. Raises RailcarError."""
+    check_id(container_id)
+    path = os.path.join(root, container_id)
+    try:
+        os.makedirs(root, 0o711, exist_ok=True)
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        raise RailcarError(
+            f'container "{container_id}" is already in {root}: delete it or choose another id: '
+            "container with given ID already exists"
+        ) from None
+    except OSError as error:
+        raise RailcarError(f"cannot make the state directory {path} (see --root): {error.strerror}") from None
+    return path
+
+
+def find(root: str, container_id: str) -> Record:
+    """The record of a container. Raises ContainerMissing, RailcarError."""
+    check_id(container_id)
+    try:
+        data = documents.read(os.path.join(root, container_id, STATE))
+    except FileNotFoundError:
+        if os.path.isdir(os.path.join(root, container_id)):
+            return Record(root, container_id, {"id": container_id, "phase": "creating"})
+        raise ContainerMissing(container_id, root) from None
+    except OSError as error:
+        raise RailcarError(f"cannot read the state of {container_id} in {root}: {error.strerror}") from None
+    return Record(root, container_id, data)
+
+
+def all(root: str) -> list[Record]:
+    """The records of every container under `root`, by id. None is locked; those deleted meanwhile are left out."""
+    try:
+        names = sorted(os.listdir(root))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RailcarError(f"cannot list {root}: {error.strerror}") from None
+    found = []
+    for name in names:
+        try:
+            if os.path.isdir(os.path.join(root, name)):
+                found.append(find(root, name))
+        except RailcarError:
+            continue
+    return found
+
+
+def lock(root: str, container_id: str, wait: bool = True) -> int:
+    """Take the container's lock; close the descriptor to let go. With `wait` false, -1 when another holds it.
+
+    The lock serialises create, start, delete, pause, resume and update of one container. Raises ContainerMissing.
+    """
+    path = os.path.join(root, container_id, _LOCK)
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise ContainerMissing(container_id, root) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            os.close(fd)
+            if error.errno == errno.EWOULDBLOCK:
+                return -1
+            raise
+        # A delete may have removed the directory while we waited: its lock then guards nothing.
+        try:
+            here, there = os.fstat(fd), os.stat(path)
+        except FileNotFoundError:
+            os.close(fd)
+            raise ContainerMissing(container_id, root) from None
+        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+            return fd
+        os.close(fd)
