@@ -7,6 +7,6 @@ if not sys.flags.no_site:
 else:
     sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0])
 
-from railcar.cli.main import main  # noqa: E402
+from railcar.cli.main import main
 
 main()

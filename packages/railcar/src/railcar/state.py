@@ -114,8 +114,7 @@ class Record:
         """The container's cgroup, or None where it has none."""
         if not self.data.get("cgroup"):
             return None
-        from railcar import cgroups
-
+        cgroups: Any = __import__("railcar.cgroups", fromlist=["from_record"])
         return cgroups.from_record(self.data["cgroup"])
 
     def status(self) -> str:
