@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+if __package__ != "bindings":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bindings.fold import SchemaError
 from bindings.generate import VERSION, generate
