@@ -45,6 +45,7 @@ _TABLE = {
     "prctl": (157, 167),
     "mount": (165, 40),
     "umount2": (166, 39),
+    "sethostname": (170, 161),
     "set_mempolicy": (238, 237),
     "keyctl": (250, 219),
     "ioprio_set": (251, 30),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ocicommon.linux.calls import call
 
 CLONE_NEWTIME = 0x00000080
@@ -53,3 +55,9 @@ def owning_user_namespace(fd: int) -> int:
 def parent_namespace(fd: int) -> int:
     """A descriptor of the parent of a pid or user namespace; EPERM when that is out of sight."""
     return call("ioctl", fd, _NS_GET_PARENT, 0, subject="NS_GET_PARENT")
+
+
+def set_hostname(name: str) -> None:
+    """The host name of the caller's UTS namespace: at most 64 bytes. sethostname(2)."""
+    encoded = os.fsencode(name)
+    call("sethostname", encoded, len(encoded), subject=name)

@@ -1,0 +1,139 @@
+"""What stage 1 opens for a container's root before the clone: copies of the host's mounts, as detached trees.
+
+A tree that was copied here can be attached inside, whatever the container's user namespace may see of the host's
+paths; and an idmapped one can only be made with the capabilities of here. mount_setattr(2), open_tree(2).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocicommon.linux import mounts
+from ocicommon.linux.calls import AT_EMPTY_PATH, AT_RECURSIVE
+from ocicommon.linux.errors import SyscallError
+
+from railcar.errors import StepError
+from railcar.rootfs.idmap import UserNamespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from railcar.rootfs.planning import Mount, Plan
+
+_EPERM = 1
+_EINVAL = 22
+_ENOSYS = 38
+
+
+class Sources:
+    """Descriptors, all close-on-exec: the root's tree, and those of bind mounts by their place in ``Plan.mounts``.
+
+    ``root`` is -1 and a place is missing where the caller may not copy mounts (rootless): they are opened inside then.
+    ``modern``: whether the kernel has the mount API by descriptor, as far as it is needed (Linux 5.12).
+    """
+
+    __slots__ = ("modern", "root", "trees")
+
+    def __init__(self) -> None:
+        self.root = -1
+        self.trees: dict[int, int] = {}
+        self.modern = True
+
+    def close(self) -> None:
+        """Stage 1 needs them no more after the clone."""
+        for fd in [self.root, *self.trees.values()]:
+            if fd >= 0:
+                os.close(fd)
+        self.root = -1
+        self.trees = {}
+
+
+def is_modern() -> bool:
+    """Whether the kernel has the mount API by descriptor up to mount_setattr, the youngest call of it."""
+    try:
+        mounts.mount_setattr(-1, "", 0)  # changes nothing, so only the call itself is asked for
+    except SyscallError as error:
+        return error.errno != _ENOSYS
+    return True
+
+
+def inherited_propagation(propagation: int) -> int:
+    """What a copy of the host's mounts becomes first, so that nothing of the container's reaches the host.
+
+    Only a root that is asked to be shared stays a peer of the host's.
+    """
+    if propagation & mounts.MS_SHARED:
+        return 0
+    return mounts.MS_PRIVATE if propagation & mounts.MS_PRIVATE else mounts.MS_SLAVE
+
+
+def clone(path: str, recursive: bool, propagation: int) -> int:
+    """A detached copy of the mount at a path of the host, with its propagation cut as told. Raises SyscallError."""
+    try:
+        fd = mounts.clone_tree(path, recursive=recursive)
+    except SyscallError as error:
+        # In a user namespace what lies below is locked to its mount: it can only be copied with it.
+        if error.errno != _EINVAL or recursive:
+            raise
+        fd = mounts.clone_tree(path, recursive=True)
+    if propagation:
+        try:
+            mounts.mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, propagation=propagation)
+        except BaseException:
+            os.close(fd)
+            raise
+    return fd
+
+
+def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
+    """Open everything of the host that the root is made of. Raises StepError; then nothing stays open.
+
+    ``modern`` False keeps to the calls of old kernels.
+    """
+    sources = Sources()
+    sources.modern = is_modern() if modern is None else modern
+    _look_at_root(plan.rootfs)
+    if plan.enter == "chroot" or not sources.modern:
+        return sources
+    propagation = inherited_propagation(plan.propagation)
+    spaces = UserNamespaces()
+    try:
+        try:
+            sources.root = clone(plan.rootfs, True, propagation)
+        except SyscallError as error:
+            if error.errno == _EPERM:
+                return sources
+            raise StepError("rootfs", plan.rootfs, error.errno or 0) from error
+        for place, mount in enumerate(plan.mounts):
+            if mount.what == "bind" and not mount.inside:
+                sources.trees[place] = _open(mount, propagation, spaces)
+    except BaseException:
+        sources.close()
+        raise
+    finally:
+        spaces.close()
+    return sources
+
+
+def _look_at_root(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError("rootfs", path, error.errno or 0, "root.path in config.json must be a directory") from error
+    os.close(fd)
+
+
+def _open(mount: Mount, propagation: int, spaces: UserNamespaces) -> int:
+    try:
+        fd = clone(mount.source, mount.options.bind == "rbind", propagation)
+    except SyscallError as error:
+        raise StepError(mount.name(), f"source {mount.source}", error.errno or 0) from error
+    if mount.options.idmap:
+        recursive = AT_RECURSIVE if mount.options.idmap == "ridmap" else 0
+        try:
+            space = spaces.get(mount.uid_mappings, mount.gid_mappings)
+            mounts.mount_setattr(fd, "", AT_EMPTY_PATH | recursive, set_=mounts.MOUNT_ATTR_IDMAP, userns_fd=space)
+        except OSError as error:
+            os.close(fd)
+            hint = "its filesystem cannot be idmapped" if error.errno == _EINVAL else "cannot map its ids"
+            raise StepError(mount.name(), f"source {mount.source}", error.errno or 0, hint) from error
+    return fd
