@@ -1,0 +1,113 @@
+"""The last program before the container's own: a static ELF of a few hundred bytes, made here.
+
+It waits for `start` (create only), writes the LSM label for the next exec, announces itself, marks every descriptor
+from `first` on close-on-exec, loads the seccomp filter, and executes argv[1] with argv[2:] and its own environment.
+What fails goes to the reply descriptor as four bytes, little endian: step << 24 | errno.
+
+A container that waits costs two pages, and `#!/proc/self/exe` in an image finds this and not the host's interpreter.
+"""
+
+import os
+
+from railcar.errors import RailcarError
+from railcar.stub import elf
+from railcar.stub.assembler import Rows, assemble
+
+#: What the announcing byte says, and the steps of a failure.
+ANNOUNCED = b"S"
+STEPS = {1: "open the LSM attribute", 2: "set the LSM label", 3: "load the seccomp filter", 4: "execute the program"}
+MACHINE = os.uname().machine
+
+
+class Needs:
+    """What one stub has to do. Descriptor numbers are those in the stub; -1 for none.
+
+    `go` is read until one byte comes; `reply` gets the announcement and failures; `proc` is an open procfs, needed
+    for `label`; `label` is written to `attribute` (relative to procfs); `program` is a BPF program, `flags` its
+    SECCOMP_FILTER_FLAG_*; `first` is the first descriptor that the container's program must not get.
+    """
+
+    __slots__ = ("attribute", "first", "flags", "go", "label", "proc", "program", "reply")
+
+    def __init__(
+        self,
+        *,
+        go: int,
+        reply: int,
+        first: int,
+        proc: int = -1,
+        label: bytes = b"",
+        attribute: bytes = b"thread-self/attr/exec",
+        program: bytes = b"",
+        flags: int = 0,
+    ) -> None:
+        self.go, self.reply, self.first, self.proc = go, reply, first, proc
+        self.label, self.attribute, self.program, self.flags = label, attribute, program, flags
+
+
+def supported(machine: str = MACHINE) -> bool:
+    """True where there is a stub for the architecture; elsewhere Python waits itself."""
+    return machine in ("x86_64", "aarch64")
+
+
+def rows(needs: Needs, machine: str = MACHINE) -> Rows:
+    """The instructions of the stub. Raises RailcarError on an architecture without one."""
+    if machine == "x86_64":
+        from railcar.stub import x86_64
+
+        return x86_64.rows(needs)
+    if machine == "aarch64":
+        from railcar.stub import aarch64
+
+        return aarch64.rows(needs)
+    raise RailcarError(f"there is no stub for {machine}")
+
+
+def symbols(needs: Needs) -> dict[str, int]:
+    """The numbers that the instructions name."""
+    return {
+        "go": max(needs.go, 0),
+        "reply": needs.reply,
+        "first": needs.first,
+        "proc": max(needs.proc, 0),
+        "flags": needs.flags,
+        "label_length": len(needs.label),
+    }
+
+
+def image(needs: Needs, machine: str = MACHINE) -> bytes:
+    """The whole ELF file."""
+    program = needs.program
+    data = {
+        # struct sock_fprog: the number of instructions, then where they are (filled in by the ELF writer)
+        "program": (len(program) // 8).to_bytes(8, "little") + bytes(8),
+        "filter": program,
+        "letter": ANNOUNCED,
+        "attribute": needs.attribute + b"\0",
+        "label": needs.label,
+    }
+    return elf.file(assemble, rows(needs, machine), symbols(needs), data, machine)
+
+
+def executable(data: bytes) -> int:
+    """A descriptor of an immutable file with this content, to be executed; close-on-exec."""
+    from ocicommon.linux.errors import SyscallError
+    from ocicommon.linux.files import sealed_memfd
+
+    try:
+        return sealed_memfd("railcar", data)
+    except SyscallError as error:
+        if error.errno not in (13, 38):  # EACCES: vm.memfd_noexec=2; ENOSYS
+            raise
+    from railcar.stub.detached import file_on_tmpfs
+
+    return file_on_tmpfs(data)
+
+
+def failure(reply: bytes) -> "tuple[str, int] | None":
+    """(step, errno) out of what the stub wrote, or None when it announced itself and wrote nothing more."""
+    rest = reply.removeprefix(ANNOUNCED)
+    if len(rest) < 4:
+        return None
+    number = int.from_bytes(rest[:4], "little")
+    return STEPS.get(number >> 24, "start the program"), number & 0xFFFFFF

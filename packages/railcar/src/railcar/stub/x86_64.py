@@ -1,0 +1,101 @@
+"""The stub for x86_64. At entry rsp points at argc, argv[0], argv[1] (the program's path), argv[2:], 0, envp, 0."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from railcar.stub import Needs
+    from railcar.stub.assembler import Rows
+
+# Wait for one byte; a signal handler cannot exist, but a stop and continue gives EINTR.
+_WAIT = [
+    ("wait:", ""),
+    ("xor eax, eax", "31 c0"),  # read
+    ("mov edi, OFFSET go", "bf go:4"),
+    ("lea rsi, [rsp-16]", "48 8d 74 24 f0"),  # scratch below the stack: nothing else uses it
+    ("mov edx, 1", "ba 01 00 00 00"),
+    ("syscall", "0f 05"),
+    ("cmp rax, -4", "48 83 f8 fc"),  # EINTR
+    ("je wait", "?74 wait"),
+    ("cmp rax, 1", "48 83 f8 01"),
+    ("jne quit", "?75 quit"),
+]
+
+# The label counts for the next exec, and the kernel takes it only from the process that opened the file.
+_LABEL = [
+    ("mov r12d, 1", "41 bc 01 00 00 00"),  # step 1
+    ("mov eax, 257", "b8 01 01 00 00"),  # openat
+    ("mov edi, OFFSET proc", "bf proc:4"),
+    ("mov esi, OFFSET attribute", "be &attribute:4"),
+    ("mov edx, 0x80001", "ba 01 00 08 00"),  # O_WRONLY | O_CLOEXEC
+    ("syscall", "0f 05"),
+    ("test eax, eax", "85 c0"),
+    ("js failed", "?78 failed"),
+    ("mov r12d, 2", "41 bc 02 00 00 00"),  # step 2
+    ("mov edi, eax", "89 c7"),
+    ("mov eax, 1", "b8 01 00 00 00"),  # write
+    ("mov esi, OFFSET label", "be &label:4"),
+    ("mov edx, OFFSET label_length", "ba label_length:4"),
+    ("syscall", "0f 05"),
+    ("test eax, eax", "85 c0"),
+    ("js failed", "?78 failed"),
+]
+
+# Say that the exec comes next; then nothing from `first` on outlives it.
+_ANNOUNCE = [
+    ("mov eax, 1", "b8 01 00 00 00"),  # write
+    ("mov edi, OFFSET reply", "bf reply:4"),
+    ("mov esi, OFFSET letter", "be &letter:4"),
+    ("mov edx, 1", "ba 01 00 00 00"),
+    ("syscall", "0f 05"),
+    ("mov eax, 436", "b8 b4 01 00 00"),  # close_range
+    ("mov edi, OFFSET first", "bf first:4"),
+    ("mov esi, 0xffffffff", "be ff ff ff ff"),
+    ("mov edx, 4", "ba 04 00 00 00"),  # CLOSE_RANGE_CLOEXEC
+    ("syscall", "0f 05"),
+]
+
+_FILTER = [
+    ("mov r12d, 3", "41 bc 03 00 00 00"),  # step 3
+    ("mov eax, 317", "b8 3d 01 00 00"),  # seccomp
+    ("mov edi, 1", "bf 01 00 00 00"),  # SECCOMP_SET_MODE_FILTER
+    ("mov esi, OFFSET flags", "be flags:4"),
+    ("mov edx, OFFSET program", "ba &program:4"),
+    ("syscall", "0f 05"),
+    ("test eax, eax", "85 c0"),
+    ("js failed", "?78 failed"),
+]
+
+_EXECUTE = [
+    ("mov r12d, 4", "41 bc 04 00 00 00"),  # step 4
+    ("mov eax, 59", "b8 3b 00 00 00"),  # execve
+    ("mov rdi, [rsp+16]", "48 8b 7c 24 10"),  # argv[1]
+    ("lea rsi, [rsp+24]", "48 8d 74 24 18"),  # argv + 2
+    ("mov rdx, [rsp]", "48 8b 14 24"),  # argc
+    ("lea rdx, [rsp+rdx*8+16]", "48 8d 54 d4 10"),  # behind argv and its null: envp
+    ("syscall", "0f 05"),
+    ("failed:", ""),
+    ("neg eax", "f7 d8"),
+    ("shl r12d, 24", "41 c1 e4 18"),
+    ("or eax, r12d", "44 09 e0"),
+    ("mov [rsp-16], eax", "89 44 24 f0"),
+    ("mov eax, 1", "b8 01 00 00 00"),  # write
+    ("mov edi, OFFSET reply", "bf reply:4"),
+    ("lea rsi, [rsp-16]", "48 8d 74 24 f0"),
+    ("mov edx, 4", "ba 04 00 00 00"),
+    ("syscall", "0f 05"),
+    ("quit:", ""),
+    ("mov eax, 231", "b8 e7 00 00 00"),  # exit_group
+    ("mov edi, 127", "bf 7f 00 00 00"),
+    ("syscall", "0f 05"),
+    ("hlt", "f4"),  # a filter may deny even exit_group: then the processor ends it
+]
+
+
+def rows(needs: "Needs") -> "Rows":
+    """The instructions for these needs."""
+    found = list(_WAIT) if needs.go >= 0 else []
+    if needs.label:
+        found += _LABEL
+    found += _ANNOUNCE
+    if needs.program:
+        found += _FILTER
+    return found + _EXECUTE
