@@ -1,7 +1,7 @@
 """The last program before the container's own: a static ELF of a few hundred bytes, made here.
 
-It waits for `start` (create only), writes the LSM label for the next exec, announces itself, marks every descriptor
-from `first` on close-on-exec, loads the seccomp filter, and executes argv[1] with argv[2:] and its own environment.
+It waits for `start` (create only), writes the LSM label for the next exec, announces itself, marks its descriptors
+close-on-exec, loads the seccomp filter, and executes argv[1] with argv[2:] and its own environment.
 What fails goes to the reply descriptor as four bytes, little endian: step << 24 | errno.
 
 A container that waits costs two pages, and `#!/proc/self/exe` in an image finds this and not the host's interpreter.
@@ -24,25 +24,28 @@ class Needs:
 
     `go` is read until one byte comes; `reply` gets the announcement and failures; `proc` is an open procfs, needed
     for `label`; `label` is written to `attribute` (relative to procfs); `program` is a BPF program, `flags` its
-    SECCOMP_FILTER_FLAG_*; `first` is the first descriptor that the container's program must not get.
+    SECCOMP_FILTER_FLAG_*.
     """
 
-    __slots__ = ("attribute", "first", "flags", "go", "label", "proc", "program", "reply")
+    __slots__ = ("attribute", "flags", "go", "label", "proc", "program", "reply")
 
     def __init__(
         self,
         *,
         go: int,
         reply: int,
-        first: int,
         proc: int = -1,
         label: bytes = b"",
         attribute: bytes = b"thread-self/attr/exec",
         program: bytes = b"",
         flags: int = 0,
     ) -> None:
-        self.go, self.reply, self.first, self.proc = go, reply, first, proc
+        self.go, self.reply, self.proc = go, reply, proc
         self.label, self.attribute, self.program, self.flags = label, attribute, program, flags
+
+    def descriptors(self) -> list[str]:
+        """The names of those that the container's program must not get."""
+        return [name for name in ("go", "reply", "proc") if getattr(self, name) >= 0]
 
 
 def supported(machine: str = MACHINE) -> bool:
@@ -68,7 +71,6 @@ def symbols(needs: Needs) -> dict[str, int]:
     return {
         "go": max(needs.go, 0),
         "reply": needs.reply,
-        "first": needs.first,
         "proc": max(needs.proc, 0),
         "flags": needs.flags,
         "label_length": len(needs.label),

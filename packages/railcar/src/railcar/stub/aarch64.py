@@ -38,19 +38,26 @@ _LABEL = [
     ("b.lt failed", "=5400000b @failed"),
 ]
 
-# Say that the exec comes next; then nothing from `first` on outlives it.
+# Say that the exec comes next.
 _ANNOUNCE = [
     ("movz w0, #reply", "=52800000 reply<<5"),
     ("adr x1, letter", "=10000001 &letter"),
     ("movz w2, #1", "=52800022"),
     ("movz w8, #64", "=52800808"),  # write
     ("svc #0", "=d4000001"),
-    ("movz w0, #first", "=52800000 first<<5"),
-    ("movn w1, #0", "=12800001"),
-    ("movz w2, #4", "=52800082"),  # CLOSE_RANGE_CLOEXEC
-    ("movz w8, #436", "=52803688"),  # close_range
-    ("svc #0", "=d4000001"),
 ]
+
+
+def _close_at_exec(name: str) -> "Rows":
+    """fcntl, since filters that know no close_range are common."""
+    return [
+        (f"movz w0, #{name}", f"=52800000 {name}<<5"),
+        ("movz w1, #2", "=52800041"),  # F_SETFD
+        ("movz w2, #1", "=52800022"),  # FD_CLOEXEC
+        ("movz w8, #25", "=52800328"),  # fcntl
+        ("svc #0", "=d4000001"),
+    ]
+
 
 _FILTER = [
     ("movz w20, #3", "=52800074"),  # step 3
@@ -96,6 +103,8 @@ def rows(needs: "Needs") -> "Rows":
     if needs.label:
         found += _LABEL
     found += _ANNOUNCE
+    for name in needs.descriptors():
+        found += _close_at_exec(name)
     if needs.program:
         found += _FILTER
     return found + _EXECUTE

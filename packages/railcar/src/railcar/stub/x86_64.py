@@ -39,19 +39,26 @@ _LABEL = [
     ("js failed", "?78 failed"),
 ]
 
-# Say that the exec comes next; then nothing from `first` on outlives it.
+# Say that the exec comes next.
 _ANNOUNCE = [
     ("mov eax, 1", "b8 01 00 00 00"),  # write
     ("mov edi, OFFSET reply", "bf reply:4"),
     ("mov esi, OFFSET letter", "be &letter:4"),
     ("mov edx, 1", "ba 01 00 00 00"),
     ("syscall", "0f 05"),
-    ("mov eax, 436", "b8 b4 01 00 00"),  # close_range
-    ("mov edi, OFFSET first", "bf first:4"),
-    ("mov esi, 0xffffffff", "be ff ff ff ff"),
-    ("mov edx, 4", "ba 04 00 00 00"),  # CLOSE_RANGE_CLOEXEC
-    ("syscall", "0f 05"),
 ]
+
+
+def _close_at_exec(name: str) -> "Rows":
+    """fcntl, since filters that know no close_range are common."""
+    return [
+        ("mov eax, 72", "b8 48 00 00 00"),  # fcntl
+        (f"mov edi, OFFSET {name}", f"bf {name}:4"),
+        ("mov esi, 2", "be 02 00 00 00"),  # F_SETFD
+        ("mov edx, 1", "ba 01 00 00 00"),  # FD_CLOEXEC
+        ("syscall", "0f 05"),
+    ]
+
 
 _FILTER = [
     ("mov r12d, 3", "41 bc 03 00 00 00"),  # step 3
@@ -96,6 +103,8 @@ def rows(needs: "Needs") -> "Rows":
     if needs.label:
         found += _LABEL
     found += _ANNOUNCE
+    for name in needs.descriptors():
+        found += _close_at_exec(name)
     if needs.program:
         found += _FILTER
     return found + _EXECUTE
