@@ -58,7 +58,9 @@ def test_bytes_are_those_of_binutils(name: str, machine: str, tmp_path: Path) ->
     assert ours.hex(" ") == theirs[: len(ours)].hex(" ")
 
 
-def start_stub(needs: stub.Needs, argv: list[str], environment: dict[str, str], **streams: int) -> subprocess.Popen[bytes]:
+def start_stub(
+    needs: stub.Needs, argv: list[str], environment: dict[str, str], **streams: int
+) -> subprocess.Popen[bytes]:
     """Become the stub in a child, which inherits the descriptors of `needs` under their numbers."""
     image = stub.executable(stub.image(needs))
     kept = [getattr(needs, name) for name in needs.descriptors()]
