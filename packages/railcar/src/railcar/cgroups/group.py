@@ -1,0 +1,360 @@
+"""A container's group in being: join, freeze, signal, change, measure, remove."""
+
+import errno
+import os
+import time
+
+from railcar.cgroups import files, tree
+from railcar.cgroups.values import Write
+from railcar.errors import RailcarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from railcar.cgroups.paths import Unit
+    from railcar.cgroups.plan import Plan
+
+# How long the kernel may take (seconds) to freeze a group or to let an emptied one go, before that is an error.
+PATIENCE = 30.0
+
+
+def apply(paths: dict[str, str], writes: list[Write]) -> None:
+    """Write values. Some are valid only after others (memory.limit and swap, quota and burst): those are tried
+    again."""
+    pending = writes
+    while pending:
+        refused: list[tuple[Write, str, str, OSError]] = []
+        for write in pending:
+            path, value = _choose(paths, write)
+            try:
+                files.write(path, value)
+            except FileNotFoundError as error:
+                if not write.optional:
+                    raise files.refused(path, value, "linux.resources." + write.field, error) from None
+            except OSError as error:
+                if error.errno == errno.EINVAL and len(pending) > 1:
+                    refused.append((write, path, value, error))
+                elif not (write.optional and error.errno in (errno.EINVAL, errno.EOPNOTSUPP)):
+                    raise _explain(path, value, write, error) from None
+        if len(refused) == len(pending):
+            write, path, value, first = refused[0]
+            raise _explain(path, value, write, first)
+        pending = [entry[0] for entry in refused]
+
+
+def _choose(paths: dict[str, str], write: Write) -> tuple[str, str]:
+    directory = paths[write.controller]
+    for file, value in write.choices[:-1]:
+        if os.access(f"{directory}/{file}", os.F_OK):
+            return f"{directory}/{file}", value
+    file, value = write.choices[-1]
+    return f"{directory}/{file}", value
+
+
+def _explain(path: str, value: str, write: Write, error: OSError) -> RailcarError:
+    if error.errno == errno.EBUSY and path.endswith("/memory.limit_in_bytes"):
+        directory = path.rpartition("/")[0]
+        usage = files.read_or(directory + "/memory.usage_in_bytes", "?").strip()
+        peak = files.read_or(directory + "/memory.max_usage_in_bytes", "?").strip()
+        return RailcarError(f"unable to set memory limit to {value} (current usage: {usage}, peak usage: {peak})")
+    return files.refused(path, value, "linux.resources." + write.field, error)
+
+
+class Group:
+    """``paths`` maps controllers (and ``unified``) to directories, memory last. ``clone_fd`` is the v2 directory for
+    CLONE_INTO_CGROUP, or -1; ``task_fds`` are the v1 ``tasks`` files to which a single-threaded child writes ``0``."""
+
+    __slots__ = ("clone_fd", "late", "made", "mode", "paths", "plan", "rootless", "task_fds", "unit")
+
+    def __init__(self, mode: str, paths: dict[str, str], made: list[str]) -> None:
+        self.mode = mode
+        self.paths = paths
+        self.made = made
+        self.late: list[Write] = []
+        self.clone_fd = -1
+        self.task_fds: list[int] = []
+        self.unit: Unit | None = None
+        self.rootless = False
+        # under systemd, until the unit is there
+        self.plan: Plan | None = None
+
+    def record(self) -> "dict[str, Any]":
+        """What ``from_record`` takes, as JSON types."""
+        from railcar.cgroups.plan import record
+
+        return record(self.mode, self.paths, self.made, self.unit, self.rootless)
+
+    @classmethod
+    def from_record(cls, record: "dict[str, Any]") -> "Group":
+        group = cls(record["mode"], dict(record["paths"]), list(record.get("made", ())))
+        group.rootless = bool(record.get("rootless"))
+        if record.get("unit"):
+            from railcar.cgroups.paths import Unit
+
+            group.unit = Unit(record["unit"], record["slice"])
+        return group
+
+    def directories(self) -> list[str]:
+        """Each directory of the group once, memory's last."""
+        return list(dict.fromkeys(self.paths.values()))
+
+    def exists(self) -> bool:
+        """Whether any of its directories is there."""
+        return any(os.access(path, os.F_OK) for path in self.paths.values())
+
+    def open(self, init_pid: int = 0) -> None:
+        """Open ``clone_fd`` and ``task_fds``. With ``init_pid`` (exec), a v2 group that has handed its controllers
+        down, and so takes no process, is replaced by the group of that process."""
+        self.close()
+        unified = self.paths.get("unified")
+        try:
+            if unified:
+                if init_pid and files.read_or(unified + "/cgroup.subtree_control", "").strip():
+                    unified = self._of_process(init_pid) or unified
+                self.clone_fd = os.open(unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            for path in self.directories():
+                if path != self.paths.get("unified"):
+                    self.task_fds.append(os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC))
+        except OSError as error:
+            self.close()
+            raise RailcarError(f"cgroup: open {error.filename}: {files.reason(error)}") from None
+
+    def _of_process(self, pid: int) -> str:
+        """The v2 directory of a process, when it lies below this group."""
+        from railcar.cgroups import layout
+
+        here = layout.find()
+        own = ""
+        for line in files.read_or(f"/proc/{pid}/cgroup", "").splitlines():
+            if line.startswith("0::"):
+                own = line[3:]
+        if not own or not here.unified:
+            return ""
+        path = here.unified.path(own)
+        return path if path.startswith(self.paths["unified"]) and os.access(path, os.F_OK) else ""
+
+    def close(self) -> None:
+        """Close the descriptors of :meth:`open`."""
+        for descriptor in self.task_fds + ([self.clone_fd] if self.clone_fd >= 0 else []):
+            os.close(descriptor)
+        self.task_fds = []
+        self.clone_fd = -1
+
+    def add(self, pid: int) -> None:
+        """Put a process in: by pid, or under systemd by making its unit. For a child, :meth:`open` is the quick way."""
+        if self.plan and self.unit:
+            from railcar.cgroups import systemd
+
+            systemd.start(self, self.plan, pid)
+            self.plan = None
+            return
+        for path in self.directories():
+            try:
+                files.write(path + "/cgroup.procs", str(pid))
+            except OSError as error:
+                if error.errno == errno.EBUSY and path == self.paths.get("unified"):
+                    raise RailcarError(
+                        f"cgroup: {path} holds groups of its own, and takes no process: device busy"
+                    ) from None
+                raise RailcarError(f"cgroup: add process {pid} to {path}: {files.reason(error)}") from None
+
+    def sub(self, given: list[str]) -> "Group":
+        """The group for ``exec --cgroup [controllers:]path``, relative to this one; ``..`` may not leave it."""
+        from railcar.cgroups.layout import clean
+
+        paths = dict(self.paths)
+        for entry in given:
+            names, colon, path = entry.rpartition(":")
+            inner = clean(path)
+            if not path or ".." in path.split("/"):
+                raise RailcarError(f"bad sub cgroup path: {entry}")
+            chosen = names.split(",") if colon else list(self.paths)
+            for name in chosen:
+                if name not in paths or (name == "unified" and colon):
+                    raise RailcarError(f"unknown controller {name} in --cgroup {entry}")
+                paths[name] = self.paths[name] + inner
+                if not os.access(paths[name], os.F_OK):
+                    raise RailcarError(f"bad sub cgroup path: {entry}: {paths[name]}: no such file or directory")
+        return Group(self.mode, paths, [])
+
+    def _freezer(self) -> tuple[str, str, str]:
+        """(control file, value to freeze, value to thaw)."""
+        if "freezer" in self.paths:
+            return self.paths["freezer"] + "/freezer.state", "FROZEN", "THAWED"
+        if "unified" in self.paths:
+            return self.paths["unified"] + "/cgroup.freeze", "1", "0"
+        raise RailcarError("this container has no cgroup that could freeze it")
+
+    def _set_frozen(self, freeze: bool) -> None:
+        path, on, off = self._freezer()
+        try:
+            files.write(path, on if freeze else off)
+            deadline = time.monotonic() + PATIENCE
+            pause = 0.0001
+            while not self._settled(path, freeze):
+                if time.monotonic() > deadline:
+                    files.write(path, off)
+                    raise RailcarError(f"cgroup: {path} does not become {on if freeze else off}")
+                time.sleep(pause)
+                pause = min(pause * 2, 0.02)
+                if freeze and on == "FROZEN":
+                    # A process that forked meanwhile may have escaped the first pass of the kernel.
+                    files.write(path, on)
+        except OSError as error:
+            raise RailcarError(f"cgroup: {'freeze' if freeze else 'thaw'} {path}: {files.reason(error)}") from None
+
+    @staticmethod
+    def _settled(path: str, freeze: bool) -> bool:
+        if path.endswith("freezer.state"):
+            return files.read(path).strip() == ("FROZEN" if freeze else "THAWED")
+        events = files.read(path.replace("cgroup.freeze", "cgroup.events"))
+        return ("frozen 1" if freeze else "frozen 0") in events.splitlines()
+
+    def freeze(self) -> None:
+        """Stop every process of the group, and of those below; returns when the kernel says that they stand."""
+        self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let the processes run again."""
+        self._set_frozen(False)
+
+    def frozen(self) -> bool:
+        """Whether the group is frozen, or on the way to it."""
+        if "freezer" not in self.paths and "unified" not in self.paths:
+            return False
+        path, _, off = self._freezer()
+        return files.read_or(path, off).strip() != off
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        """The processes of the group (pids of this process' namespace), and of the groups below it."""
+        for name in ("pids", "freezer", "devices", "name=systemd", "unified", *self.paths):
+            path = self.paths.get(name)
+            if path:
+                break
+        else:
+            return []
+        texts: list[str] = []
+        try:
+            if recursive:
+                tree.bottom_up(path, None, lambda descriptor: texts.append(tree.read_at(descriptor, "cgroup.procs")))
+            else:
+                texts.append(files.read(path + "/cgroup.procs"))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RailcarError(f"cgroup: list the processes of {path}: {files.reason(error)}") from None
+        return sorted({int(pid) for text in texts for pid in text.split()} - {0})
+
+    def kill(self, signal: int = 9) -> None:
+        """Signal every process of the group and of those below it, so that none can fork away meanwhile."""
+        if signal == 9 and self.mode == "v2" and "unified" in self.paths:
+            try:
+                files.write(self.paths["unified"] + "/cgroup.kill", "1")
+                return
+            except OSError:
+                if not self.exists():
+                    return
+        if not self.exists():
+            return
+        thaw = False
+        if not self.frozen():
+            try:
+                self.freeze()
+                thaw = True
+            except RailcarError:
+                # Killing without the freezer is better than not killing: the caller sees what is left.
+                thaw = True
+        try:
+            for pid in self.pids():
+                try:
+                    os.kill(pid, signal)
+                except ProcessLookupError:
+                    continue
+        finally:
+            if thaw or signal == 9:
+                try:
+                    self.thaw()
+                except RailcarError:
+                    if self.exists():
+                        raise
+
+    def apply_late(self) -> None:
+        """Write the limits that would have been in the way of the container's own start."""
+        late, self.late = self.late, []
+        apply(self.paths, late)
+
+    def update(self, resources: "dict[str, Any]") -> None:
+        """Change limits; what ``resources`` does not name stays. Device rules are not changed."""
+        from railcar.cgroups.update import update
+
+        update(self, resources)
+
+    def stats(self) -> "dict[str, Any]":
+        """The figures of the group in the shape of ``runc events --stats``' ``data``."""
+        from railcar.cgroups.stats import stats
+
+        return stats(self)
+
+    def mounts_for(self, mount: "dict[str, Any]") -> "list[dict[str, Any]]":
+        """The mounts (and symbolic links) that a mount of type cgroup becomes; see ``railcar.cgroups.mounts``."""
+        from railcar.cgroups.mounts import mounts_for
+
+        return mounts_for(self, mount)
+
+    def undo(self) -> None:
+        """Remove the directories that :meth:`Plan.create` made, and leave those that were there."""
+        for path in reversed(self.made):
+            try:
+                os.rmdir(path)
+            except OSError:
+                continue
+
+    def destroy(self) -> None:
+        """Remove the group with all groups below it. Raises RailcarError when processes keep it for too long."""
+        self.close()
+        if self.unit:
+            from railcar.cgroups import systemd
+
+            systemd.stop(self)
+        if self.frozen():
+            # A frozen process cannot die, not even of a SIGKILL on v1.
+            self.thaw()
+        for path in self.directories():
+            self._remove(path)
+        own = self.paths.values()
+        for path in reversed(self.made):
+            if path not in own:
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    continue
+
+    def _remove(self, path: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        pause = 0.0005
+        while True:
+            try:
+                os.rmdir(path)
+                return
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                    raise RailcarError(f"cgroup: remove {path}: {files.reason(error)}") from None
+                try:
+                    tree.bottom_up(path, lambda descriptor, name: os.rmdir(name, dir_fd=descriptor))
+                    os.rmdir(path)
+                    return
+                except FileNotFoundError:
+                    continue
+                except OSError as second:
+                    if second.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENODEV):
+                        raise RailcarError(f"cgroup: remove {path}: {files.reason(second)}") from None
+            if time.monotonic() > deadline:
+                left = len(self.pids())
+                raise RailcarError(
+                    f"cgroup: remove {path}: {left} process(es) are still in it: device or resource busy"
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)

@@ -1,0 +1,80 @@
+"""Walking a group and all groups below it, however deep: one descriptor at a time, no recursion, no path grows."""
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def _children(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def bottom_up(
+    path: str, leave: "Callable[[int, str], None] | None", visit: "Callable[[int], None] | None" = None
+) -> None:
+    """Visit each group of a tree by a descriptor of its directory, and leave each one below ``path``, deepest first.
+
+    ``leave(parent descriptor, name)`` is called for every descendant after all of its own descendants. A group that
+    vanishes meanwhile is passed over; other errors of the callbacks go through. Raises FileNotFoundError when
+    ``path`` is absent.
+    """
+    descriptor = os.open(path, DIRECTORY)
+    try:
+        if visit:
+            visit(descriptor)
+        names: list[str] = []
+        open_ends = [_children(descriptor)]
+        while True:
+            if open_ends[-1]:
+                name = open_ends[-1].pop()
+                try:
+                    child = os.open(name, DIRECTORY, dir_fd=descriptor)
+                except FileNotFoundError:
+                    continue
+                os.close(descriptor)
+                descriptor = child
+                names.append(name)
+                if visit:
+                    visit(descriptor)
+                try:
+                    open_ends.append(_children(descriptor))
+                except OSError as error:
+                    if error.errno != errno.ENODEV:
+                        raise
+                    open_ends.append([])
+            elif names:
+                parent = os.open("..", DIRECTORY, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = parent
+                open_ends.pop()
+                if leave:
+                    leave(descriptor, names[-1])
+                names.pop()
+            else:
+                return
+    finally:
+        os.close(descriptor)
+
+
+def read_at(descriptor: int, name: str) -> str:
+    """The text of a control file of an open group; empty when it cannot be read (threaded groups refuse
+    cgroup.procs)."""
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=descriptor)
+    except OSError:
+        return ""
+    try:
+        parts = []
+        while part := os.read(file, 65536):
+            parts.append(part)
+        return b"".join(parts).decode()
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
