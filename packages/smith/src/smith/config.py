@@ -126,13 +126,14 @@ class _Reader:
             values = self.mapping(node, (path, optional), name)
             if not values.get("path"):
                 raise self.refuse(node, f"{name}: the entry has no `path`")
-            return Pattern(values["path"], values.get("optional", False), mark.line + 1, mark.column + 1)
-        text = self.text(node, name)
+            text, may_lack = values["path"], values.get("optional", False)
+        else:
+            text, may_lack = self.text(node, name), False
         if not text.strip():
             raise self.refuse(node, f"{name}: an empty path; write / for everything")
         if ".." in text.split("/"):
             raise self.refuse(node, f"{name}: {text!r} has a '..' in it, and paths start at the package's root")
-        return Pattern(text, False, mark.line + 1, mark.column + 1)
+        return Pattern(text, may_lack, mark.line + 1, mark.column + 1)
 
     def strings(self, node: Any, name: str) -> Mapping[str, str]:
         if not isinstance(node, yaml.MappingNode):

@@ -67,7 +67,8 @@ def decide(spec: Spec, *, host_family: str | None = None) -> Origin:
                     f"{spec.file}: {spec.package or spec.packages[0]!r} is the name of a package, and this machine has "
                     f"no dpkg, rpm or apk database to tell its family: write `type: deb`, rpm or apk"
                 )
-            chosen = f"type is not said: taking {spec.package or ', '.join(spec.packages)} from this machine's {kind} sources"
+            what = spec.package or ", ".join(spec.packages)
+            chosen = f"type is not said: taking {what} from this machine's {kind} sources"
     elif not kind and (spec.paths or spec.binaries):
         raise ConfigError(
             f"{spec.file}: `paths` without `package` or `type`: write `type: host` for this machine's files"
