@@ -10,6 +10,7 @@ import os
 import queue
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from smith.content import CHUNK, Content, RegionContent
 from smith.errors import InputError
 
 _DAMAGED: tuple[type[Exception], ...] = (
-    isal_zlib.error,
+    zlib.error,
     zstandard.ZstdError,
     lzma.LZMAError,
     OSError,
