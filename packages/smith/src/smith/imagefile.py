@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ocicommon import mediatypes
 from ocicommon import platform as platforms
+
 from smith import layers as changesets
 from smith.content import Content, FileContent
 from smith.errors import InputError, SmithError, VerificationError

@@ -10,7 +10,6 @@ import os
 import queue
 import tempfile
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,9 @@ from isal import isal_zlib
 from smith.content import CHUNK, Content, RegionContent
 from smith.errors import InputError
 
+_isal_error: Any = isal_zlib.error  # its stub has an instance where the module has a class
 _DAMAGED: tuple[type[Exception], ...] = (
-    zlib.error,
+    _isal_error,
     zstandard.ZstdError,
     lzma.LZMAError,
     OSError,
