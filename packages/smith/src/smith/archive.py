@@ -1,4 +1,4 @@
-"""Images to disk: an OCI archive that docker loads too, or a layout folder. The old file stays until the new is whole."""
+"""Images to disk: an OCI archive that docker loads too, or a layout folder. The old file stays until then."""
 
 import os
 import shutil

@@ -54,6 +54,9 @@ def flatten(tree: Tree, who: Identity, *, secret: frozenset[str] = frozenset()) 
                 package=node.package,
             )
         result.add(path, flat)
+    for _, node in result.items():
+        if node.is_dir:
+            node.uid, node.gid = who.uid, who.gid
     for path in POINTS:
         if path not in result:
             result.add(path, Node(t.DIRECTORY, 0o755, who.uid, who.gid))

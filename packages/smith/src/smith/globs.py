@@ -1,6 +1,5 @@
 """Globs over a tree: `*`, `?`, `[...]` within a name, `**` for any depth; symlinked folders are gone through."""
 
-import fnmatch
 import re
 from collections.abc import Iterator
 
@@ -40,7 +39,8 @@ def _match(tree: Tree, base: str, parts: list[str], depth: int) -> Iterator[str]
         names: list[str] = [part]
     else:
         real = tree.resolve(base)
-        names = [name for name in tree.children(real) if fnmatch.fnmatchcase(name, part)] if real is not None else []
+        regex = re.compile(_name(part), re.DOTALL)
+        names = [name for name in tree.children(real) if regex.fullmatch(name)] if real is not None else []
     for name in names:
         below = f"{base}/{name}" if base else name
         if tree.walk(below, last=bool(rest)).node is None:
@@ -63,13 +63,34 @@ class Excludes:
 
 
 def _translate(pattern: str) -> str:
-    parts = []
-    for part in pattern.split("/"):
+    parts = pattern.split("/")
+    text = ""
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
         if part == "**":
-            parts.append(r"(?:[^/]+/)*")
-            continue
-        body = fnmatch.translate(part)
-        body = body.removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")
-        parts.append((re.sub(r"(?<!\\)\.(?![*\]])", "[^/]", body) if "?" in part else body) + "/")
-    text = "".join(parts)
-    return text.removesuffix("/") if not pattern.endswith("**") else text.removesuffix("/)*") + "/?)*"
+            text += ".+" if last else "(?:[^/]+/)*"
+        else:
+            text += _name(part) + ("" if last else "/")
+    return text
+
+
+def _name(part: str) -> str:
+    text = ""
+    position = 0
+    while position < len(part):
+        letter = part[position]
+        close = part.find("]", position + 2) if letter == "[" else -1
+        if letter == "*":
+            text += "[^/]*"
+        elif letter == "?":
+            text += "[^/]"
+        elif close > 0:
+            body = part[position + 1 : close]
+            negated = body[0] in "!^"
+            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", body[1:] if negated else body)
+            text += f"[{'^/' if negated else ''}{inside}]"
+            position = close
+        else:
+            text += re.escape(letter)
+        position += 1
+    return text

@@ -16,7 +16,7 @@ from ocicommon import mediatypes
 from ocicommon import platform as platforms
 
 from smith import layers as changesets
-from smith.content import Content, FileContent
+from smith.content import Content, FileContent, RegionContent
 from smith.errors import InputError, SmithError, VerificationError
 from smith.inflate import Inflated, compression_of, inflate
 from smith.progress import Progress, Silent
@@ -111,16 +111,16 @@ class ArchiveBlobs:
     def __init__(self, path: str) -> None:
         self.what = path
         self.tree = Tree()
-        content: Content = FileContent(path)
-        opened = _first_inflate(content, path)
-        changesets.load_tar(self.tree, opened, path)
+        file = open(path, "rb")
+        content = RegionContent(file.fileno(), 0, os.fstat(file.fileno()).st_size, file)
+        changesets.load_tar(self.tree, _opened(content, path), path)
 
     def get(self, name: str) -> Content | None:
         walk = self.tree.walk(name)
         return walk.node.content if walk.node is not None else None
 
 
-def _first_inflate(content: Content, path: str) -> Content:
+def _opened(content: Content, path: str) -> Content:
     if compression_of(content.read_at(0, 6)) == "none":
         return content
     return inflate(content, path).content

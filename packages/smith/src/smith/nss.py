@@ -4,10 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smith import tree as t
-from smith.content import BytesContent
 from smith.errors import ConfigError
-from smith.tree import Node, Tree
+from smith.tree import Tree
 
 DEFAULT_ID = 10
 KNOWN = {"root": 0, "daemon": 1}
@@ -100,6 +98,23 @@ def own(tree: Tree) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
     )
 
 
+def named_by(
+    tree: Tree, users: Mapping[str, tuple[int, int]], groups: Mapping[str, int]
+) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Those users and groups that the configuration in /etc names, such as nginx's `user www-data;`."""
+    words: set[str] = set()
+    for path, node in tree.items():
+        if path.startswith("etc/") and node.content is not None and node.size < 1 << 16:
+            text = node.content.read_at(0, node.size)
+            words.update(match[1].decode() for match in _NAMES_USER.finditer(text))
+    kept = {name: ids for name, ids in users.items() if name in words}
+    gids = {gid for _, gid in kept.values()}
+    return kept, {name: gid for name, gid in groups.items() if name in words or gid in gids}
+
+
+_NAMES_USER = re.compile(rb"(?im)^[ \t]*(?:user|group|listen\.(?:owner|group))\b[ \t=]+\"?([a-z_][a-z0-9_-]*)")
+
+
 def _read(tree: Tree, *paths: str) -> bytes:
     for path in paths:
         node = tree.walk(path).node
@@ -132,10 +147,3 @@ def files(
         for group, (gid, member) in sorted(members.items(), key=lambda item: (item[1][0], item[0]))
     )
     return {"etc/passwd": passwd.encode(), "etc/group": group_text.encode(), "etc/nsswitch.conf": NSSWITCH}
-
-
-def add_files(tree: Tree, made: Mapping[str, bytes]) -> None:
-    """Put made files into a tree, unless it has its own."""
-    for path, data in made.items():
-        if path not in tree:
-            tree.add(path, Node(t.FILE, 0o644, size=len(data), content=BytesContent(data)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from smith.content import Content
+from smith.content import BytesContent, Content
 from smith.errors import InputError
 
 FILE = "file"
@@ -182,7 +182,7 @@ class Tree:
                 here = here.rpartition("/")[0]
                 continue
             step = f"{here}/{part}" if here else part
-            node = self._nodes.get(step)
+            node = self.get(step)
             if node is None:
                 return Walk(tuple(links), "/".join([step, *reversed(pending)]), None)
             if node.is_link and (pending or last):
@@ -196,7 +196,7 @@ class Tree:
             if pending and not node.is_dir:
                 return Walk(tuple(links), step, None)
             here = step
-        return Walk(tuple(links), here, self._nodes[here])
+        return Walk(tuple(links), here, self.get(here))
 
     def resolve(self, path: str) -> str | None:
         """The real path that `path` leads to, or None when there is nothing."""
@@ -255,3 +255,8 @@ def clean(path: str) -> str:
     if "\0" in path:
         raise InputError(f"the path {path!r} has a NUL byte in it")
     return "/".join(parts)
+
+
+def made(data: bytes, mode: int = 0o644) -> Node:
+    """A regular file of bytes that smith itself makes."""
+    return Node(FILE, mode, size=len(data), content=BytesContent(data))
