@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -41,9 +42,10 @@ class _Sink(Protocol):
 class _Broken(Exception):
     """A transfer failed in a way that may pass."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, tries: int = _TRIES) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.tries = tries
 
 
 def redacted(url: str) -> str:
@@ -102,8 +104,8 @@ class Fetcher:
                 self._once(url, sink, limit)
                 return
             except _Broken as broken:
-                if attempt == _TRIES:
-                    raise SmithError(f"{redacted(url)}: {broken} ({_TRIES} tries)") from None
+                if attempt >= broken.tries:
+                    raise SmithError(f"{redacted(url)}: {broken} ({attempt} tries)") from None
                 wait = broken.wait if broken.wait is not None else self.pause * 2 ** (attempt - 1)
             sink.restart()
             time.sleep(min(wait, _LONGEST_WAIT))
@@ -145,7 +147,8 @@ class Fetcher:
                 raise SmithError(
                     f"{redacted(url)}: the server's certificate is not trusted: {error.verify_message}"
                 ) from None
-            raise _Broken(_reason(error)) from None
+            unreachable = isinstance(error, (ConnectionRefusedError, socket.gaierror))
+            raise _Broken(_reason(error), tries=2 if unreachable else _TRIES) from None
         except BaseException:
             self._drop(parts)
             raise

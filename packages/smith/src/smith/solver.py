@@ -1,8 +1,8 @@
 """Choosing packages: each needs one of some others and excludes some, and no more is wanted than needed.
 
 The families differ in names, versions and provides; here all that is decided already, and a package is a number. The
-first attempt does what a package manager's own resolver does: it takes the first alternative of each need unless another
-is in already. Only if that meets a conflict does libsolv look for any solution, favouring the same alternatives.
+first attempt does what a package manager's own resolver does: it takes the first alternative of each need unless
+another is in already. Only if that meets a conflict does libsolv look for any solution, favouring the same choices.
 """
 
 from __future__ import annotations

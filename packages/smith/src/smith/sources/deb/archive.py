@@ -24,7 +24,7 @@ _CONTROL_LIMIT = 64 << 20
 
 @dataclass(slots=True)
 class Deb:
-    """An opened package. `scripts` maps preinst, postinst, conffiles ... to their bytes; `data` is the plain data tar."""
+    """An opened package. `scripts` maps preinst, postinst, conffiles ... to their bytes, `data` is the plain tar."""
 
     control: control.Stanza
     scripts: dict[str, bytes]
@@ -114,12 +114,10 @@ def _control_files(data: bytes, what: str) -> dict[str, bytes]:
 
 
 def _data(cache: Cache, sha256: str, part: _Part, what: str) -> Content:
-    """The data tar, inflated once into the cache (or where it lies in the .deb, if it is plain)."""
+    """The data tar, inflated once into the cache."""
     with cache.open(sha256) as stream:
         stream.seek(part.offset)
         compression = compression_of(stream.read(6))
-    if compression == "none" and not part.name.endswith(".lzma"):
-        return region(FileContent(cache.path(sha256)), part.offset, part.size)
 
     def produce(sink: BinaryIO) -> None:
         with cache.open(sha256) as stream:
