@@ -1,4 +1,4 @@
-"""`type: deb` on archives that the tests make: what is chosen, what the tree holds, and every way an archive can be wrong."""
+"""`type: deb` on archives made here: what is chosen, what the tree holds, how an archive can be wrong."""
 
 import lzma
 import os
@@ -110,11 +110,14 @@ def test_a_suite_that_is_not_automatic_is_taken_only_when_named(deb_repository, 
 
 def test_merged_usr_holds_for_files_and_hard_links(deb_repository, load_debs) -> None:
     archive = deb_repository()
-    archive.add("base", files={"bin/tool": b"x", "bin/same": ("hard", "./bin/tool"), "lib/x/libz.so": b"z", "etc/l": "/bin/tool"})
+    archive.add(
+        "base",
+        files={"bin/tool": b"x", "bin/same": ("hard", "./bin/tool"), "lib/x/z.so": b"z", "etc/l": "/bin/tool"},
+    )
     tree = load_debs("base", archives=[archive.publish()]).tree
     assert tree["bin"].target == "usr/bin"
     assert tree["usr/bin/tool"] is tree["usr/bin/same"]
-    assert tree.resolve("lib/x/libz.so") == "usr/lib/x/libz.so"
+    assert tree.resolve("lib/x/z.so") == "usr/lib/x/z.so"
     assert "sbin" not in tree
     assert tree.resolve("etc/l") == "usr/bin/tool"
 
@@ -123,9 +126,13 @@ def test_alternatives_users_and_certificates_are_made_without_running_scripts(de
     archive = deb_repository()
     archive.add(
         "app",
-        files={"usr/bin/app.big": b"big", "usr/share/ca-certificates/m/b.crt": b"B", "usr/share/ca-certificates/m/a.crt": b"A\n"},
+        files={
+            "usr/bin/app.big": b"big",
+            "usr/share/ca-certificates/m/b.crt": b"B",
+            "usr/share/ca-certificates/m/a.crt": b"A\n",
+        },
         postinst="#!/bin/sh\nupdate-alternatives --install /usr/bin/app app \\\n  /usr/bin/app.big 50\n"
-        "adduser --quiet --system --group --no-create-home --home /var/lib/app appd >/dev/null || true\ntouch /tmp/ran\n",
+        "adduser --quiet --system --group --no-create-home --home /var/lib/app appd >/dev/null || true\nfalse\n",
     )
     tree = load_debs("app", archives=[archive.publish()]).tree
     assert tree.resolve("usr/bin/app") == "usr/bin/app.big"
@@ -158,7 +165,9 @@ def test_files_built_by_dpkg_deb_are_read(tmp_path, deb_repository, load_debs, c
     (root / long / "file").write_bytes(b"content")
     os.link(root / long / "file", root / "usr/link")
     built = subprocess.run(
-        ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", str(root), str(tmp_path / "built.deb")], capture_output=True
+        ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", str(root), str(tmp_path / "built.deb")],
+        capture_output=True,
+        check=False,
     )
     if built.returncode and compression == "zstd":
         pytest.skip("this dpkg-deb cannot write zstd")
@@ -231,7 +240,7 @@ def test_a_changed_package_is_refused_and_not_kept(deb_repository, load_debs, ca
     archive.publish()
     path = archive.root / "pool/app_1.0_all.deb"
     path.write_bytes(data[:-20] + bytes(20))
-    with pytest.raises(VerificationError, match="app_1.0_all.deb: the checksum is"):
+    with pytest.raises(VerificationError, match=r"app_1\.0_all\.deb: the checksum is"):
         load_debs("app", archives=[archive])
     path.write_bytes(data)
     assert names(load_debs("app", archives=[archive])) == ["app=1.0"]
