@@ -1,0 +1,253 @@
+"""A session as crashcart itself sees it, on the host: started, fed, signalled, ended, and its exit code.
+
+crashcart stays outside. Only its child, the supervisor, enters the container (``supervisor.py``).
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import signal
+import sys
+import termios
+import time
+
+from ocicommon.linux import namespaces, process, terminal
+from ocicommon.linux.errors import SyscallError
+from ocicommon.linux.sockets import receive_fds
+
+from crashcart import procfs, report, supervisor
+from crashcart.errors import CrashcartError
+from crashcart.plan import Plan, Streams
+from crashcart.relay import Flow, Relay
+from crashcart.targets import Target
+
+_SETUP_SECONDS = 60.0
+_FORWARDED = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_KILLED = 137
+
+
+def streams() -> Streams:
+    """A terminal for the command when the user has one at both ends, else a pipe for each stream."""
+    if os.isatty(0) and os.isatty(1):
+        rows, columns = terminal.get_window_size(0)
+        return Streams(True, rows, columns)
+    return Streams(False)
+
+
+class Session:
+    """One session; ``run`` it once."""
+
+    def __init__(self, target: Target, plan: Plan) -> None:
+        self.target = target
+        self.plan = plan
+        self.step = "start"
+        self.running = False
+        self.code: int | None = None
+        self.told: tuple[int, str] | None = None
+        self.master = -1
+        self.mount_namespace: tuple[int, int] | None = None
+        self.saved: list[object] | None = None
+        self.relay = Relay([])
+        self.outward: list[Flow] = []
+
+    def run(self) -> int:
+        """Start, relay, end; the exit code. CrashcartError when it never got as far as running the command."""
+        supervisor.prepare()
+        self.control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self.wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        ours, inner = ([], []) if self.plan.streams.terminal else _pipes()
+        process.set_dumpable(False)
+        # Before there is a child: its end must not be missed.
+        for number in (*_FORWARDED, signal.SIGWINCH, signal.SIGCHLD):
+            signal.signal(number, self._note_signal)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        self.pid = self._fork(theirs, inner)
+        theirs.close()
+        for fd in inner:
+            os.close(fd)
+        self.plan.tools.close()
+        self.plan.entry.close()
+        if ours:
+            self.outward = [Flow(ours[1], 1, closes_source=True), Flow(ours[2], 2, closes_source=True)]
+            self.relay.flows = [Flow(0, ours[0], closes_sink=True), *self.outward]
+            os.set_blocking(ours[0], False)
+        self.relay.watched = {self.control.fileno(): self._hear, self.wake: self._signalled}
+        if self.target.pidfd >= 0:
+            self.relay.watched[self.target.pidfd] = self._target_ended
+        try:
+            self._loop()
+            self.relay.drain(self.outward)
+        finally:
+            self._restore()
+            self._sweep()
+        return self._result()
+
+    def _fork(self, theirs: _socket.socket, inner: list[int]) -> int:
+        pid_namespace = self.plan.entry.fds.get("pid", -1)
+        if pid_namespace >= 0:
+            namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                self.control.close()
+                code = supervisor.run(self.plan, theirs, inner)
+            finally:
+                os._exit(code)
+        return pid
+
+    def _loop(self) -> None:
+        deadline = time.monotonic() + _SETUP_SECONDS
+        while self.code is None:
+            if self.running:
+                self.relay.once()
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._kill()
+                raise CrashcartError(
+                    f"entering {self.target.container.describe()} hangs at step '{self.step}': "
+                    f"given up after {_SETUP_SECONDS:.0f} seconds"
+                )
+            self.relay.once(left)
+        self._hear_rest()
+
+    def _note_signal(self, _number: int, _frame: object) -> None:
+        """Only so that the system call ends; the number arrives through the wake-up descriptor."""
+
+    def _signalled(self) -> None:
+        for number in set(os.read(self.wake, 512)):
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number == signal.SIGWINCH:
+                if self.master >= 0:
+                    rows, columns = terminal.get_window_size(0)
+                    terminal.set_window_size(self.master, rows, columns)
+            else:
+                self._tell(b"signal %d" % number)
+
+    def _tell(self, message: bytes) -> None:
+        try:
+            self.control.send(message)
+        except OSError:
+            return  # it has ended, as SIGCHLD is about to say
+
+    def _reap(self) -> None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            code = os.waitstatus_to_exitcode(status)
+            self.code = 128 - code if code < 0 else code
+            if code < 0:
+                self.told = self.told or (self.code, self._why_killed())
+
+    def _why_killed(self) -> str:
+        try:
+            self.target.check()
+        except CrashcartError as error:
+            return f"{error}, and the session with it"
+        return f"the session of {self.target.container.describe()} was killed"
+
+    def _target_ended(self) -> None:
+        """Its first process has ended. In a pid namespace of its own the kernel ends the rest; elsewhere we do."""
+        del self.relay.watched[self.target.pidfd]
+        self.told = (_KILLED, f"{self.target.container.describe()} has ended, and the session with it")
+        self.control.shutdown(_socket.SHUT_WR)
+
+    def _hear(self) -> None:
+        message, fds = receive_fds(self.control)
+        word, _, rest = message.partition(b" ")
+        if word == b"step":
+            self.step = rest.decode()
+            report.note(f"step: {self.step}")
+        elif word == b"terminal" and fds:
+            self._use_terminal(fds.pop())
+        elif word == b"running":
+            self.running = True
+            try:
+                self.mount_namespace = procfs.namespace(self.pid, "mnt")
+            except OSError:
+                self.mount_namespace = None
+        elif word == b"failed":
+            code, _, text = rest.partition(b" ")
+            self.told = (int(code), text.decode("utf-8", "surrogateescape"))
+        elif not message:
+            self.relay.watched.pop(self.control.fileno(), None)
+        for fd in fds:
+            os.close(fd)
+
+    def _hear_rest(self) -> None:
+        poll = select.poll()
+        poll.register(self.control.fileno(), select.POLLIN)
+        while self.control.fileno() in self.relay.watched and poll.poll(0):
+            self._hear()
+
+    def _use_terminal(self, master: int) -> None:
+        self.master = master
+        os.set_blocking(master, False)
+        self.outward = [Flow(master, 1)]
+        self.relay.flows = [Flow(0, master), *self.outward]
+        self.saved = termios.tcgetattr(0)
+        _make_raw(0, list(self.saved))
+
+    def _restore(self) -> None:
+        if self.saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+            self.saved = None
+
+    def _kill(self) -> None:
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return
+
+    def _sweep(self) -> None:
+        """Where the supervisor was killed, what it should have ended is found by its mount namespace, which is ours."""
+        if self.code is None:
+            self._kill()
+        elif self.told is None and self.code != _KILLED:
+            return
+        if self.mount_namespace is None:
+            return
+        for pid in procfs.pids():
+            try:
+                if pid != os.getpid() and procfs.namespace(pid, "mnt") == self.mount_namespace:
+                    fd = process.pidfd_open(pid)
+                    try:
+                        if procfs.namespace(pid, "mnt") == self.mount_namespace:
+                            process.pidfd_send_signal(fd, signal.SIGKILL)
+                    finally:
+                        os.close(fd)
+            except (OSError, SyscallError):
+                continue
+
+    def _result(self) -> int:
+        if self.told is not None:
+            code, text = self.told
+            raise CrashcartError(text, code)
+        return self.code or 0
+
+
+def _pipes() -> tuple[list[int], list[int]]:
+    """(our ends, the command's ends) of pipes for its input, output and errors."""
+    read_in, write_in = os.pipe2(os.O_CLOEXEC)
+    read_out, write_out = os.pipe2(os.O_CLOEXEC)
+    read_err, write_err = os.pipe2(os.O_CLOEXEC)
+    return [write_in, read_out, read_err], [read_in, write_out, write_err]
+
+
+def _make_raw(fd: int, attributes: list[object]) -> None:
+    """Pass every byte on as it is: the terminal inside does the editing and the signals. termios(3), cfmakeraw."""
+    numbers: list[int] = attributes[:4]  # type: ignore[assignment]
+    numbers[0] &= ~(
+        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR
+        | termios.ICRNL | termios.IXON
+    )  # fmt: skip
+    numbers[1] &= ~termios.OPOST
+    numbers[2] = numbers[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    numbers[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    attributes[:4] = numbers
+    termios.tcsetattr(fd, termios.TCSADRAIN, attributes)  # type: ignore[arg-type]

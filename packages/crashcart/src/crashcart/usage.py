@@ -1,0 +1,86 @@
+"""Help, completion and the subcommands by typer, made from the same table that ``arguments`` reads the line by.
+
+A session never comes through here: starting typer takes longer than entering a container.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from crashcart import arguments, report
+from crashcart.errors import CrashcartError
+
+_USAGE_OF_TARGET = "A container's id, unique prefix, name or NAMESPACE/ID, ENGINE:ID, or a pid."
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Side-load an image of debugging tools into a running container, enter it, and leave no trace.",
+    epilog="crashcart [OPTIONS] ID [-- CMD ...] enters; without CMD the image's shell is started. "
+    "Subcommands: " + ", ".join(arguments.SUBCOMMANDS) + ".",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep the subcommands' names, of which there would be none with a single one."""
+
+
+def run(argv: list[str]) -> int:
+    """Run typer on a command line; the exit code."""
+    if not argv or argv[0] not in arguments.SUBCOMMANDS:
+        sys.stdout.write(_session_help())
+        return 0
+    try:
+        app(argv, prog_name="crashcart", standalone_mode=True)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    return 0
+
+
+def _session_help() -> str:
+    lines = [
+        arguments.USAGE.split("   ")[0],
+        "       crashcart list [--json] | build [PACKAGE...] | verify IMAGE",
+        "",
+        "Side-load an image of debugging tools into a running container, enter it, and leave no trace.",
+        "",
+        f"  ID    {_USAGE_OF_TARGET}",
+        "  CMD   A tool of the image by name, or a full path; none starts the image's shell.",
+        "",
+        "Options (before ID; what follows ID is the command):",
+    ]
+    for option in arguments.OPTIONS:
+        shown = ", ".join(option.names) + (f" {option.value}" if option.value else "")
+        lines.append(f"  {shown:<26}  {option.help}")
+    return "\n".join([*lines, "", "The exit code is the command's; 128+N when signal N ended it.", ""])
+
+
+@app.command("list")
+def list_containers(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    root: Annotated[str | None, typer.Option(help="Also look in this state directory.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say who does not answer.")] = False,
+) -> None:
+    """List the running containers that can be entered."""
+    from crashcart import listing
+
+    report.verbose = verbose
+    try:
+        found = listing.rows(root)
+    except CrashcartError as error:
+        _end(error)
+    if json:
+        import json as encoder
+
+        sys.stdout.write(encoder.dumps(listing.as_data(found), indent=2) + "\n")
+    else:
+        sys.stdout.write(listing.as_table(found))
+
+
+def _end(error: CrashcartError) -> Any:
+    report.say(str(error))
+    raise SystemExit(error.code)
