@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno as _errno
 import os
 
+# Numbers with two names, of which Python keeps the rarer.
+_NAMES = {35: "EDEADLK", 95: "EOPNOTSUPP"}
+
 
 def describe(number: int) -> str:
     """An errno as people read it: ``permission denied (EACCES)``."""
     text = os.strerror(number)
-    name = _errno.errorcode.get(number, str(number))
+    name = _NAMES.get(number) or _errno.errorcode.get(number, str(number))
     return f"{text[:1].lower()}{text[1:]} ({name})"
 
 

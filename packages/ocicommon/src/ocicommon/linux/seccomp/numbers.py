@@ -205,6 +205,7 @@ def _make(abi: str) -> dict[str, int]:
     numbers = _read(_OWN[abi] + _COMMON)
     if abi == "arm":
         del numbers["memfd_secret"]
+        numbers["sync_file_range2"] = numbers["arm_sync_file_range"]
     return numbers
 
 
