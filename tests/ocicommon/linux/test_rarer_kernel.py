@@ -25,11 +25,13 @@ first = os.open("/proc/self/ns/net", os.O_RDONLY)
 namespaces.unshare(namespaces.CLONE_NEWNET)
 second = os.open("/proc/self/ns/net", os.O_RDONLY)
 namespaces.setns(first)
-made = subprocess.run(["ip", "link", "add", "one", "type", "veth", "peer", "name", "other"], capture_output=True, text=True) \
-    if any(os.access(p + "/ip", os.X_OK) for p in os.defpath.split(":") + ["/sbin", "/usr/sbin"]) else None
+import shutil
+found = shutil.which("ip", path=os.defpath + ":/sbin:/usr/sbin")
+add = [found, "link", "add", "one", "type", "veth", "peer", "name", "other"]
+made = subprocess.run(add, capture_output=True, text=True) if found else None
 if made is None or made.returncode:
     done(["unavailable", "the ip command, or veth devices"])
-subprocess.run(["ip", "addr", "add", "10.9.8.7/24", "dev", "one"], check=True)
+subprocess.run([found, "addr", "add", "10.9.8.7/24", "dev", "one"], check=True)
 with netlink.Route() as route:
     index = route.index("one")
     kept = route.addresses(index)
@@ -45,7 +47,7 @@ with netlink.Route() as route:
     route.rename(index, "three")
     again = route.addresses(index)
     twice = failing(route.add_address, index, kept[0])[0]
-text = subprocess.run(["ip", "-o", "addr", "show", "dev", "three"], capture_output=True, text=True).stdout
+text = subprocess.run([found, "-o", "addr", "show", "dev", "three"], capture_output=True, text=True).stdout
 done([len(kept), missing, gone, len(again), twice, "10.9.8.7/24" in text])
 """)
     )
