@@ -1,0 +1,40 @@
+"""`railcar list`: the containers under --root."""
+
+import sys
+
+from railcar import documents, state
+from railcar.cli.parse import Arguments, Globals
+from railcar.errors import UsageError
+
+COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
+
+
+def table(rows: "list[tuple[str, ...]]") -> str:
+    """Rows as text in columns, each as wide as its widest cell and at least twelve, three spaces apart."""
+    widths = [max(12, *(len(row[column]) + 3 for row in rows)) for column in range(len(rows[0]))]
+    lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def run(options: Globals, arguments: Arguments) -> int:
+    """Print a table, ids (--quiet), or runc's JSON on one line: null when there is no container."""
+    form = arguments.text("format")
+    if form not in ("table", "json"):
+        raise UsageError(f'list: --format is "{form}": it can be table or json')
+    records = state.all(options.root)
+    if arguments.flag("quiet"):
+        sys.stdout.write("".join(record.container_id + "\n" for record in records))
+        return 0
+    entries = [record.public(record.status()) for record in records]
+    if form == "json":
+        sys.stdout.write((documents.compact(entries) if entries else "null") + "\n")
+        return 0
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for entry in entries:
+        rows.append(tuple(str(entry.get(name.lower()) or "") for name in COLUMNS))
+    for index, entry in enumerate(entries):
+        row = list(rows[index + 1])
+        row[1] = str(entry["pid"])
+        rows[index + 1] = tuple(row)
+    sys.stdout.write(table(rows))
+    return 0
