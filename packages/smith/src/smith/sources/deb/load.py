@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from smith import nativedb
 from smith.cache import Cache
 from smith.errors import ConfigError, SmithError, VerificationError
 from smith.fetch import Fetcher, in_parallel
 from smith.progress import Progress
 from smith.sources import Input, Package, SourceResult
-from smith.sources.deb import configuration, effects, packages, payload, policy, release
+from smith.sources.deb import configuration, effects, licence, packages, payload, policy, release
 from smith.sources.deb.archive import Deb, open_deb
 from smith.sources.deb.configuration import Archive
 from smith.sources.deb.packages import Index, Record
@@ -36,6 +37,11 @@ ARCHITECTURES = {
     "loong64": "loong64",
     "mips64le": "mips64el",
 }
+IDENTITY = "base-files"
+IDENTITY_FILES = frozenset(
+    ("etc/os-release", "usr/lib/os-release", "etc/debian_version", "usr/share/doc/base-files/copyright")
+)
+"""What tells a scanner the distribution. Nothing depends on that package, and every Debian system has it."""
 _PLATFORMS = {value: name for name, value in ARCHITECTURES.items()} | {"arm64": "arm64", "armhf": "arm/v7"}
 
 
@@ -147,13 +153,18 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
             except SmithError as error:
                 left_out = "".join(f" (left out: {text})" for text in sources.skipped)
                 raise SmithError(f"{error}{left_out}") from None
-    chosen, _ = universe.solve(list(dict.fromkeys(requests)))
-    progress.note(f"{len(chosen)} packages from {len(sources.indexes)} indexes")
+    solved, _ = universe.solve(list(dict.fromkeys(requests)))
+    chosen = list(solved)
+    progress.note(f"{len(solved)} packages from {len(sources.indexes)} indexes")
     digests = dict(local)
+    identity = universe.candidate(IDENTITY)
+    if identity is not None and identity not in chosen:
+        chosen.append(identity)
     records = [record for record in chosen if record not in digests]
     for record, digest in zip(records, fetch_records(records, fetcher), strict=True):
         digests[record] = digest
-    return assemble(chosen, digests, cache, architecture, sources.inputs)
+    partial = {identity} if identity is not None and identity not in solved else set()
+    return assemble(chosen, digests, cache, architecture, sources.inputs, partial)
 
 
 def fetch_records(records: Sequence[Record], fetcher: Fetcher) -> list[str]:
@@ -176,9 +187,17 @@ def _local(path: str, cache: Cache) -> tuple[Record, str]:
 
 
 def assemble(
-    chosen: Sequence[Record], digests: dict[Record, str], cache: Cache, architecture: str, inputs: Sequence[Input]
+    chosen: Sequence[Record],
+    digests: dict[Record, str],
+    cache: Cache,
+    architecture: str,
+    inputs: Sequence[Input],
+    partial: Collection[Record] = (),
 ) -> SourceResult:
-    """Put packages that are in the cache onto one tree, dependencies first, and add what their scripts would."""
+    """Put packages that are in the cache onto one tree, dependencies first, and add what their scripts would.
+
+    Of the packages in `partial` only the files that name the distribution are taken.
+    """
     tree = Tree()
     payload.merge_usr(tree)
     order = list(reversed(chosen))
@@ -186,8 +205,8 @@ def assemble(
         opened: list[Deb] = list(pool.map(lambda r: open_deb(cache, digests[r], str(r)), order))
     result = SourceResult(tree, inputs=list(inputs), platform=f"linux/{_PLATFORMS.get(architecture, architecture)}")
     for record, deb in zip(order, opened, strict=True):
-        files = payload.add(tree, deb, record.name)
-        result.packages.append(_package(record, deb, digests[record], files))
+        files = payload.add(tree, deb, record.name, IDENTITY_FILES if record in partial else None)
+        result.packages.append(_package(tree, record, deb, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
         result.inputs.append(Input("package", record.url, digests[record], size))
     payload.settle_usr(tree)
@@ -196,12 +215,17 @@ def assemble(
     return result
 
 
-def _package(record: Record, deb: Deb, sha256: str, files: list[str]) -> Package:
+def _package(tree: Tree, record: Record, deb: Deb, sha256: str, files: list[str]) -> Package:
     source, source_version = record.source
-    stanza = dict(deb.control)
-    text = deb.control.text()
-    lines = text.splitlines(keepends=True)
-    metadata = "".join([lines[0], "Status: install ok installed\n", *lines[1:]]) if stanza else text
+    lines = deb.control.text(without=("Status", "Conffiles")).splitlines(keepends=True)
+    lines.insert(1, "Status: install ok installed\n")
+    conffiles = []
+    for name in deb.conffiles:
+        node = tree.walk(name.lstrip("/")).node if name.startswith("/") else None
+        if node is not None and node.content is not None:
+            conffiles.append(f" {name} {nativedb.digest(node.content, 'md5').hex()}\n")
+    if conffiles:
+        lines += ["Conffiles:\n", *conffiles]
     return Package(
         name=record.name,
         version=record.version,
@@ -210,7 +234,15 @@ def _package(record: Record, deb: Deb, sha256: str, files: list[str]) -> Package
         files=tuple(files),
         source=source,
         source_version=source_version,
+        licence=licence.of(_copyright(tree, record.name)),
         url=record.url,
         sha256=sha256,
-        metadata=metadata.encode("utf-8", "surrogateescape"),
+        metadata="".join(lines).encode("utf-8", "surrogateescape"),
     )
+
+
+def _copyright(tree: Tree, name: str) -> str:
+    node = tree.walk(f"usr/share/doc/{name}/copyright").node
+    if node is None or node.content is None:
+        return ""
+    return node.content.read_at(0, 1 << 20).decode("utf-8", "replace")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from smith import tree as t
 from smith.errors import InputError
 from smith.layers import KINDS
@@ -27,9 +29,10 @@ def settle_usr(tree: Tree) -> None:
             tree.remove(f"usr/{name}")
 
 
-def add(tree: Tree, deb: Deb, name: str) -> list[str]:
+def add(tree: Tree, deb: Deb, name: str, only: Collection[str] | None = None) -> list[str]:
     """Put one package's files into the tree; the real paths of its files, links and empty directories.
 
+    With `only`, nothing but the files at those paths is taken.
     A directory that is there keeps its mode and owner; a symlink does not replace a directory (dpkg(1)).
     InputError for names that leave the root, and for hard links to nothing.
     """
@@ -37,6 +40,8 @@ def add(tree: Tree, deb: Deb, name: str) -> list[str]:
     directories: dict[str, None] = {}
     try:
         for member in deb.members():
+            if only is not None and t.clean(member.name) not in only:
+                continue
             path = _add(tree, deb, member, name)
             if path:
                 (directories if member.kind == "5" else given)[path] = None
