@@ -1,0 +1,100 @@
+"""The numbered talk between the host's side and the child, over a socket pair that keeps message borders.
+
+From the child: what it reached (one letter), or E with an error. From the host's side: G to go on. The end of the
+stream is the other's death, or (from the child, after the last G) the exec of the stub.
+"""
+
+import _socket
+import os
+
+from railcar.errors import RailcarError, StepError
+
+MAPS = b"M"  # in a new user namespace: write the id maps
+BORN = b"B"  # of the process between: the pid of the child it made
+MOUNTED = b"D"  # the mounts are done: hooks of the host's side may run
+READY = b"R"  # everything is done but the exec
+ERROR = b"E"
+GO = b"G"
+
+#: What the child was doing when it died, by the last message that came from it.
+DOING = {b"": "entering its namespaces", MAPS: "making its mounts", BORN: "making its mounts", MOUNTED: "entering its root"}
+
+
+class Channel:
+    """One end. `peer` is the other end until `keep_*` has been called on this one's side of the fork."""
+
+    __slots__ = ("child", "host", "last")
+
+    def __init__(self) -> None:
+        self.host, self.child = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        self.last = b""
+
+    def in_child(self) -> None:
+        """Close the host's end: else the child would never see that the host's side died."""
+        self.host.close()
+
+    def in_host(self) -> None:
+        """Close the child's end."""
+        self.child.close()
+
+    def tell(self, kind: bytes, payload: bytes = b"") -> None:
+        """From the child."""
+        self.child.send(kind + payload, _socket.MSG_NOSIGNAL)
+
+    def ask(self, kind: bytes, payload: bytes = b"") -> None:
+        """From the child: say what was reached, and wait for the word to go on. Exits when the host's side is dead."""
+        self.tell(kind, payload)
+        if self.child.recv(16) != GO:
+            os._exit(1)
+
+    def tell_error(self, error: BaseException) -> None:
+        """From the child: hand the error to the host's side."""
+        if isinstance(error, StepError):
+            fields = [error.step, error.subject, str(error.errno), error.hint, str(error.code)]
+        elif isinstance(error, RailcarError):
+            fields = [error.message, "", "0", "", str(error.code)]
+        elif isinstance(error, OSError):
+            subject = getattr(error, "subject", None) or error.filename or ""
+            call = getattr(error, "call", "")
+            fields = [str(call or "container set-up"), os.fsdecode(subject), str(error.errno or 0), "", "1"]
+        else:
+            place = error.__traceback__
+            while place is not None and place.tb_next is not None:
+                place = place.tb_next
+            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+            fields = [f"railcar failed in a way it should not ({where}): {type(error).__name__}: {error}", "", "0", "", "1"]
+        try:
+            self.tell(ERROR, "\0".join(fields).encode("utf-8", "surrogateescape")[:60000])
+        except OSError:
+            return
+
+    def go(self) -> None:
+        """From the host's side."""
+        try:
+            self.host.send(GO, _socket.MSG_NOSIGNAL)
+        except OSError:
+            return  # the child is dead, and `hear` will tell
+
+    def hear(self) -> tuple[bytes, bytes]:
+        """On the host's side: (kind, payload), (b"", b"") at the end. Raises the child's error."""
+        try:
+            message = self.host.recv(65536)
+        except ConnectionResetError:
+            message = b""
+        kind, payload = message[:1], message[1:]
+        if kind == ERROR:
+            raise decode(payload)
+        if kind:
+            self.last = kind
+        return kind, payload
+
+
+def decode(payload: bytes) -> RailcarError:
+    """The child's error again."""
+    fields = payload.decode("utf-8", "surrogateescape").split("\0")
+    if len(fields) != 5:
+        return RailcarError("the container's set-up failed with an error that cannot be read")
+    step, subject, errno, hint, code = fields
+    if not subject and not hint and errno == "0":
+        return RailcarError(step, int(code))
+    return StepError(step, subject, int(errno), hint, int(code))

@@ -1,0 +1,1 @@
+"""Decisions made from config.json before anything is done: pure, and tested without root."""
