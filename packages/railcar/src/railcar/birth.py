@@ -232,6 +232,8 @@ def _by_helper(name: str, pid: int, ranges: list[tuple[int, int, int]]) -> None:
             helper = os.posix_spawn(path, arguments, {})
             status = os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1])
             if status:
-                raise StepError("write the id maps", " ".join(arguments), 0, f"it ended with code {status}; see /etc/subuid")
+                raise StepError(
+                    "write the id maps", " ".join(arguments), 0, f"it ended with code {status}; see /etc/subuid"
+                )
             return
     raise StepError("write the id maps", name, errno.ENOENT, "install it (Debian: package uidmap)")

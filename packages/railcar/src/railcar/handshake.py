@@ -17,7 +17,12 @@ ERROR = b"E"
 GO = b"G"
 
 #: What the child was doing when it died, by the last message that came from it.
-DOING = {b"": "entering its namespaces", MAPS: "making its mounts", BORN: "making its mounts", MOUNTED: "entering its root"}
+DOING = {
+    b"": "entering its namespaces",
+    MAPS: "making its mounts",
+    BORN: "making its mounts",
+    MOUNTED: "entering its root",
+}
 
 
 class Channel:
@@ -41,37 +46,28 @@ class Channel:
         """From the child."""
         self.child.send(kind + payload, _socket.MSG_NOSIGNAL)
 
-    def ask(self, kind: bytes, payload: bytes = b"") -> None:
-        """From the child: say what was reached, and wait for the word to go on. Exits when the host's side is dead."""
+    def ask(self, kind: bytes, payload: bytes = b"") -> bytes:
+        """From the child: say what was reached, and wait for the word to go on; what came with it.
+
+        Exits when the host's side is dead.
+        """
         self.tell(kind, payload)
-        if self.child.recv(16) != GO:
+        answer = self.child.recv(65536)
+        if answer[:1] != GO:
             os._exit(1)
+        return answer[1:]
 
     def tell_error(self, error: BaseException) -> None:
         """From the child: hand the error to the host's side."""
-        if isinstance(error, StepError):
-            fields = [error.step, error.subject, str(error.errno), error.hint, str(error.code)]
-        elif isinstance(error, RailcarError):
-            fields = [error.message, "", "0", "", str(error.code)]
-        elif isinstance(error, OSError):
-            subject = getattr(error, "subject", None) or error.filename or ""
-            call = getattr(error, "call", "")
-            fields = [str(call or "container set-up"), os.fsdecode(subject), str(error.errno or 0), "", "1"]
-        else:
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-            fields = [f"railcar failed in a way it should not ({where}): {type(error).__name__}: {error}", "", "0", "", "1"]
         try:
-            self.tell(ERROR, "\0".join(fields).encode("utf-8", "surrogateescape")[:60000])
+            self.child.send(encode_error(error), _socket.MSG_NOSIGNAL)
         except OSError:
             return
 
-    def go(self) -> None:
+    def go(self, payload: bytes = b"") -> None:
         """From the host's side."""
         try:
-            self.host.send(GO, _socket.MSG_NOSIGNAL)
+            self.host.send(GO + payload, _socket.MSG_NOSIGNAL)
         except OSError:
             return  # the child is dead, and `hear` will tell
 
@@ -87,6 +83,24 @@ class Channel:
         if kind:
             self.last = kind
         return kind, payload
+
+
+def encode_error(error: BaseException) -> bytes:
+    """The message for an error, of whatever kind."""
+    if isinstance(error, StepError):
+        fields = [error.step, error.subject, str(error.errno), error.hint, str(error.code)]
+    elif isinstance(error, RailcarError):
+        fields = [error.message, "", "0", "", str(error.code)]
+    elif isinstance(error, OSError):
+        subject = getattr(error, "subject", None) or error.filename or ""
+        fields = [str(getattr(error, "call", "") or "set-up"), os.fsdecode(subject), str(error.errno or 0), "", "1"]
+    else:
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+        fields = [f"railcar failed in a way it should not ({where}): {type(error).__name__}: {error}", "", "0", "", "1"]
+    return ERROR + "\0".join(fields).encode("utf-8", "surrogateescape")[:60000]
 
 
 def decode(payload: bytes) -> RailcarError:

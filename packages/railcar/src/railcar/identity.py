@@ -4,7 +4,7 @@ The order matters: the bounding set while CAP_SETPCAP is there, ids with the per
 A filter without no_new_privs needs CAP_SYS_ADMIN, so it is loaded with that still held, and the sets shrink after it.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import os
 import stat
 
@@ -93,7 +93,9 @@ def with_home(environment: list[bytes], uid: int) -> list[bytes]:
     return [*environment, b"HOME=" + os.fsencode(home(uid))]
 
 
-def become(process: "Process", load: "Callable[[], None] | None", before_load: "Callable[[], None] | None" = None) -> None:
+def become(
+    process: "Process", load: "Callable[[], None] | None", before_load: "Callable[[], None] | None" = None
+) -> None:
     """Take on directory, umask, user, groups and capabilities; `load` loads a filter at the right moment.
 
     `before_load` is called as the user, with the final effective set, before a filter is in. Raises StepError.

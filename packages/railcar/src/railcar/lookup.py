@@ -40,7 +40,9 @@ def find(argument: bytes, search: str, emulated: bool) -> bytes:
         return path
     if denied:
         _check(denied, os.fsdecode(denied))
-    raise RailcarError(f'exec: "{shown}": executable file not found in $PATH ({search}): executable file not found in $PATH')
+    raise RailcarError(
+        f'exec: "{shown}": executable file not found in $PATH ({search}): executable file not found in $PATH'
+    )
 
 
 def _is_file(path: bytes) -> bool:
@@ -54,7 +56,9 @@ def _check(path: bytes, shown: str) -> None:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise StepError("exec", shown, error.errno or 0, _missing_part(path) if error.errno == _ENOENT else "") from None
+        raise StepError(
+            "exec", shown, error.errno or 0, _missing_part(path) if error.errno == _ENOENT else ""
+        ) from None
     if stat.S_ISDIR(found.st_mode):
         raise StepError("exec", shown, _EACCES, "it is a directory: is a directory")
     if not stat.S_ISREG(found.st_mode):

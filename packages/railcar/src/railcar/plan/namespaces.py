@@ -1,4 +1,4 @@
-"""Which namespaces a container gets: new at birth, new a little later, or joined by path. config-linux.md, namespaces(7)."""
+"""Which namespaces a container gets: new at birth, new a little later, or joined by path. namespaces(7)."""
 
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, TYPES
 

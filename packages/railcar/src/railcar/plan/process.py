@@ -236,7 +236,11 @@ def cpu_list(text: str, where: str) -> list[int]:
     for part in text.replace(" ", "").split(","):
         first, dash, last = part.partition("-")
         ends = (first, last if dash else first)
-        if not all(end.isascii() and end.isdigit() for end in ends) or int(ends[0]) > int(ends[1]) or int(ends[1]) > 8191:
+        if (
+            not all(end.isascii() and end.isdigit() for end in ends)
+            or int(ends[0]) > int(ends[1])
+            or int(ends[1]) > 8191
+        ):
             raise ConfigError(f'{where} is "{text}": it is a list of CPUs like 0-2,5')
         found.update(range(int(ends[0]), int(ends[1]) + 1))
     return sorted(found)

@@ -1,0 +1,446 @@
+"""Stage 1 of a container's creation: plan all, record the intent, then do, and undo whatever was done when it fails."""
+
+import os
+
+from ocicommon.linux.capabilities import capget, names
+from ocicommon.linux.process import pidfd_send_signal, prlimit
+
+from railcar import birth, cgroups, config, documents, handshake, inside, placing, state, stub, tracing
+from railcar.errors import ConfigError, RailcarError, StepError
+from railcar.plan import namespaces as namespace_plan
+from railcar.plan import process as process_plan
+from railcar.plan import seccomp as seccomp_plan
+from railcar.rootfs import build, planning, sources
+from railcar.versions import SPEC_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from railcar.state import Record
+
+
+class Options:
+    """What the command line adds to the bundle. `preserve`: number of descriptors from 3 on that are passed on."""
+
+    __slots__ = (
+        "cgroup_manager",
+        "console_socket",
+        "init",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+        "preserve",
+        "rootless",
+        "systemd_cgroup",
+    )
+
+    def __init__(self) -> None:
+        self.pid_file = self.console_socket = self.pidfd_socket = ""
+        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = self.init = False
+        self.preserve = 0
+        self.cgroup_manager = "cgroupfs"
+
+
+class Created:
+    """A created container, as its creator holds it. `console`: our end of a terminal that this command relays."""
+
+    __slots__ = ("console", "go", "pid", "pidfd", "record", "reply", "warnings")
+
+    def __init__(self, record: "Record", pid: int, pidfd: int, go: int, reply: int, console: "Any") -> None:
+        self.record, self.pid, self.pidfd = record, pid, pidfd
+        self.go, self.reply, self.console = go, reply, console
+        self.warnings: list[str] = []
+
+
+class _Plans:
+    """Everything decided before the first side effect."""
+
+    __slots__ = ("cgroup", "filter", "hooks", "loaded", "namespaces", "net_devices", "process", "rootfs", "warnings")
+
+    def __init__(self, loaded: config.Loaded, container_id: str, options: Options) -> None:
+        value = loaded.value
+        linux = value.get("linux") or {}
+        self.loaded = loaded
+        self.hooks: dict[str, Any] = value.get("hooks") or {}
+        self.warnings: list[str] = []
+        self.process = None
+        self.filter = None
+        if value.get("process"):
+            self.process = process_plan.plan(value["process"], linux, options.preserve)
+            self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
+            _check_terminal(self.process, options)
+        self.cgroup = _plan_cgroup(value, linux, container_id, options)
+        born = self.cgroup is not None and self.cgroup.mode == "v2" and not options.systemd_cgroup
+        self.namespaces = namespace_plan.plan(value, born)
+        shown = None
+        if self.cgroup is not None:
+            shown = cgroups.from_record(self.cgroup.record()).mounts_for
+            self.warnings += self.cgroup.warnings
+        self.rootfs = planning.plan(value, loaded.bundle, no_pivot=options.no_pivot, cgroup_mounts=shown)
+        self.net_devices: list[tuple[str, str]] = []
+        if linux.get("netDevices"):
+            from railcar import netdevices
+
+            self.net_devices = netdevices.checked(linux)
+        if self.process is not None and "user" not in self.namespaces.types:
+            lacking = self.process.permitted & ~capget()[1]
+            if lacking:
+                self.warnings.append(
+                    f"capabilities that cannot be granted here are left out: {', '.join(names(lacking))}"
+                )
+
+
+def _check_terminal(process: process_plan.Process, options: Options) -> None:
+    if options.console_socket and not process.terminal:
+        raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
+
+
+def _plan_cgroup(value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options) -> "Any":
+    if options.cgroup_manager == "disabled":
+        return None
+    owner = None
+    listed = {entry["type"] for entry in linux.get("namespaces") or ()}
+    if {"user", "cgroup"} <= listed and linux.get("uidMappings"):
+        owner = (
+            namespace_plan.to_host(namespace_plan._ranges(linux.get("uidMappings")), 0),
+            namespace_plan.to_host(namespace_plan._ranges(linux.get("gidMappings")), 0),
+        )
+    return cgroups.plan(
+        cgroups.layout.find(),
+        container_id,
+        linux.get("cgroupsPath"),
+        linux.get("resources"),
+        systemd=options.systemd_cgroup,
+        rootless=options.rootless,
+        owner=owner if owner and -1 not in owner else None,
+        annotations=value.get("annotations"),
+    )
+
+
+def create(root: str, container_id: str, bundle: str, options: Options, relay: bool = False) -> Created:
+    """Create a container. `relay`: this command relays the terminal, so without a console socket it gets one end.
+
+    Raises RailcarError; then nothing is left.
+    """
+    state.check_id(container_id)
+    check_preserved(options.preserve)
+    loaded = config.load(bundle)
+    plans = _Plans(loaded, container_id, options)
+    if plans.process is not None and plans.process.terminal and not options.console_socket and not relay:
+        raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
+    tracing.mark("plan")
+    state.make(root, container_id)
+    creation = _Creation(root, container_id, plans, options)
+    try:
+        return creation.run(relay)
+    except BaseException as error:
+        creation.undo()
+        raise creation.explained(error) from None
+
+
+def check_preserved(count: int) -> None:
+    """Every descriptor that --preserve-fds promises must be open: else one of ours would take its number."""
+    for number in range(3, 3 + count):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise RailcarError(f"--preserve-fds {count}: descriptor {number} is not open") from None
+
+
+class _Creation:
+    """The doing, with a memory of what has to be undone."""
+
+    def __init__(self, root: str, container_id: str, plans: _Plans, options: Options) -> None:
+        self.plans, self.options = plans, options
+        self.group: Any = None
+        self.born: birth.Born | None = None
+        self.lock = -1
+        self.channel: handshake.Channel | None = None
+        value = plans.loaded.value
+        creator = state.process_times(os.getpid())
+        self.record = state.Record(
+            root,
+            container_id,
+            {
+                "ociVersion": SPEC_VERSION,
+                "id": container_id,
+                "pid": 0,
+                "phase": "creating",
+                "boot_id": state.boot_id(),
+                "start_time": 0,
+                "bundle": plans.loaded.bundle,
+                "rootfs": plans.loaded.rootfs,
+                "created": state.now(),
+                "annotations": value.get("annotations") or {},
+                "owner": "",
+                "namespaces": plans.namespaces.types,
+                "creator": {"pid": os.getpid(), "start_time": creator[1] if creator else 0, "boot_id": state.boot_id()},
+                "cgroup": plans.cgroup.record() if plans.cgroup is not None else None,
+            },
+        )
+
+    def run(self, relay: bool) -> Created:
+        record, plans, options = self.record, self.plans, self.options
+        self.lock = state.lock(record.root, record.container_id)
+        record.save()
+        state.write(record.path(state.CONFIG), plans.loaded.raw)
+        tracing.mark("intent")
+        if plans.cgroup is not None:
+            self.group = plans.cgroup.create()
+            record.data["cgroup"] = self.group.record()
+        tracing.mark("cgroups")
+        self.channel = channel = handshake.Channel()
+        job = inside.Job(channel, plans.namespaces)
+        ours = self._equip(job, relay)
+        tracing.mark("sources")
+        cgroup_fd = self.group.clone_fd if self.group is not None else -1
+        self.born = birth.clone(
+            plans.namespaces, job.opened, channel, cgroup_fd, lambda joined: inside.run(job, joined)
+        )
+        channel.in_host()
+        self._close_child_ends(job)
+        tracing.mark("clone")
+        self._talk(job)
+        tracing.mark("ready")
+        pid_file(options.pid_file, self.born.pid)
+        if options.pidfd_socket:
+            placing.send_pidfd(options.pidfd_socket, self.born.pidfd, b"standard")
+        os.close(self.lock)
+        self.lock = -1
+        created = Created(record, self.born.pid, self.born.pidfd, job.go, job.reply, ours)
+        created.warnings = plans.warnings
+        return created
+
+    def _equip(self, job: inside.Job, relay: bool) -> "Any":
+        """Open and build all that the child will need; our end of a relayed terminal, or None."""
+        plans, options, record = self.plans, self.options, self.record
+        value = plans.loaded.value
+        linux = value.get("linux") or {}
+        job.opened = birth.open_paths(plans.namespaces)
+        job.process = plans.process
+        job.builder = build.Builder(plans.rootfs, sources.open_sources(plans.rootfs))
+        if self.group is not None:
+            job.task_fds = self.group.task_fds
+        job.create_hooks = plans.hooks.get("createContainer") or []
+        job.start_hooks = plans.hooks.get("startContainer") or []
+        if not options.no_new_keyring:
+            job.keyring = f"_ses.{record.container_id}"
+        job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
+        if linux.get("memoryPolicy"):
+            job.memory_policy = placing.memory_policy(linux["memoryPolicy"])
+        ours = None
+        process = plans.process
+        if process is not None:
+            first = 3 + options.preserve
+            job.go = _fifo(record.path(state.GO_FIFO), first)
+            job.reply = _fifo(record.path(state.REPLY_FIFO), first)
+            if process.label:
+                job.proc = placing.procfs(first)
+            job.filter = plans.filter
+            if stub.supported():
+                loads = job.filter is not None and job.filter.place == "stub"
+                job.stub = stub.executable(
+                    stub.image(
+                        stub.Needs(
+                            go=job.go,
+                            reply=job.reply,
+                            proc=job.proc,
+                            label=process.label,
+                            attribute=process.attribute,
+                            program=job.filter.program if job.filter is not None and loads else b"",
+                            flags=job.filter.flags if job.filter is not None and loads else 0,
+                        )
+                    )
+                )
+            if process.terminal:
+                from railcar import console
+
+                if options.console_socket:
+                    job.console = console.connect(options.console_socket)
+                elif relay:
+                    ours, job.console = console.pair()
+            if job.filter is not None and job.filter.listener:
+                from railcar import console
+
+                job.listener = console.connect(job.filter.listener)
+        _preload(job)
+        return ours
+
+    def _close_child_ends(self, job: inside.Job) -> None:
+        job.builder.sources.close()
+        for _, _, fd in job.opened:
+            os.close(fd)
+        if job.stub >= 0:
+            os.close(job.stub)
+        for sock in (job.console, job.listener):
+            if sock is not None:
+                sock.close()
+        if self.group is not None:
+            self.group.close()
+
+    def _talk(self, job: inside.Job) -> None:
+        """The handshake, until the stub waits."""
+        assert self.born is not None
+        assert self.channel is not None
+        channel, born, plans, record = self.channel, self.born, self.plans, self.record
+        times = state.process_times(born.pid)
+        record.data["pid"], record.data["start_time"] = born.pid, times[1] if times else 0
+        if self.group is not None and (self.options.systemd_cgroup or born.mapped):
+            self.group.add(born.pid)
+            record.data["cgroup"] = self.group.record()
+        if born.mapped:
+            channel.go()
+        elif plans.namespaces.new_user:
+            self._expect(handshake.MAPS)
+            birth.write_maps(born.pid, plans.namespaces)
+            channel.go()
+        self._expect(handshake.MOUNTED)
+        if plans.hooks or plans.net_devices:
+            self._host_hooks(born.pid)
+        channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
+        self._expect(handshake.READY)
+        if plans.process is not None:
+            placing.apply(born.pid, plans.process)
+            for resource, soft, hard in plans.process.rlimits:
+                _limit(born.pid, resource, soft, hard)
+        if self.group is not None:
+            self.group.apply_late()
+        record.data.pop("creator")
+        record.data["phase"] = "created"
+        record.save()
+        channel.go(self._state("created") if plans.hooks.get("startContainer") else b"")
+        kind, _ = channel.hear()
+        if kind:
+            raise RailcarError(f"the container's process said {kind!r} where it should have become the stub")
+        if not record.alive() and plans.process is not None:
+            raise self._death()
+
+    def _state(self, status: str) -> bytes:
+        return documents.compact(self.record.public(status)).encode()
+
+    def _host_hooks(self, pid: int) -> None:
+        plans = self.plans
+        for kind in ("prestart", "createRuntime"):
+            if plans.hooks.get(kind):
+                from railcar import hooks
+
+                hooks.run(kind, plans.hooks[kind], self._state("creating"), plans.loaded.bundle)
+        if plans.net_devices:
+            from railcar import netdevices
+
+            fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                netdevices.move(plans.net_devices, fd)
+            finally:
+                os.close(fd)
+
+    def _expect(self, wanted: bytes) -> None:
+        assert self.channel is not None
+        kind, _ = self.channel.hear()
+        if kind != wanted:
+            raise self._death()
+
+    def _death(self) -> RailcarError:
+        """Why the child is gone without a word."""
+        assert self.born is not None
+        assert self.channel is not None
+        doing = handshake.DOING.get(self.channel.last, "waiting to be started")
+        status = os.waitid(os.P_PID, self.born.pid, os.WEXITED | os.WNOWAIT)
+        how = "ended"
+        if status is not None and status.si_code != os.CLD_EXITED:
+            how = f"was killed by signal {status.si_status}"
+        return RailcarError(f"the container's first process {how} while {doing}{self._memory()}")
+
+    def _memory(self) -> str:
+        """Peak and limit of the container's memory, where they tell why it was killed."""
+        if self.group is None:
+            return ""
+        directory = self.group.paths.get("memory") or self.group.paths.get("unified") or ""
+        for peak, limit in (("memory.max_usage_in_bytes", "memory.limit_in_bytes"), ("memory.peak", "memory.max")):
+            try:
+                with open(f"{directory}/{peak}", "rb") as one, open(f"{directory}/{limit}", "rb") as two:
+                    used, most = one.read().decode().strip(), two.read().decode().strip()
+            except OSError:
+                continue
+            if most.isdigit() and int(used) * 10 > int(most) * 9:
+                return f": out of memory (its cgroup used {used} of {most} bytes: raise linux.resources.memory.limit)"
+        return ""
+
+    def explained(self, error: BaseException) -> BaseException:
+        return error
+
+    def undo(self) -> None:
+        """Kill, remove: each part as far as it came."""
+        from railcar import removing
+
+        if self.born is not None:
+            try:
+                pidfd_send_signal(self.born.pidfd, 9)
+            except OSError:
+                pass
+            try:
+                os.waitpid(self.born.pid, 0)
+            except ChildProcessError:
+                pass
+        elif self.channel is not None:
+            self.channel.in_host()
+        if self.group is not None:
+            try:
+                self.group.kill()
+                self.group.destroy()
+            except (OSError, RailcarError):
+                pass
+        removing.remove_directory(self.record.directory)
+
+
+def _limit(pid: int, resource: int, soft: int, hard: int) -> None:
+    try:
+        prlimit(pid, resource, soft, hard)
+    except OSError as error:
+        from ocicommon.linux.process import RESOURCES
+
+        name = next((key for key, number in RESOURCES.items() if number == resource), str(resource))
+        hint = "raising a hard limit needs CAP_SYS_RESOURCE" if error.errno == 1 else ""
+        raise StepError("process.rlimits", f"{name} {soft}:{hard}", error.errno or 0, hint) from None
+
+
+def _fifo(path: str, first: int) -> int:
+    """A new FIFO, open for both ways (so that nobody ever waits for the other end), at a number from `first` on."""
+    import fcntl
+
+    os.mkfifo(path, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    if fd >= first:
+        return fd
+    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
+    os.close(fd)
+    return higher
+
+
+def _preload(job: inside.Job) -> None:
+    """Import what the child will use: after pivot_root an import would run the container's code (see lockdown)."""
+    wanted = ["fcntl", "railcar.console"]
+    if job.create_hooks or job.start_hooks:
+        wanted.append("railcar.hooks")
+    if job.filter is not None:
+        wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
+    if job.keyring:
+        wanted.append("ocicommon.linux.keyring")
+    if job.memory_policy is not None:
+        wanted.append("ocicommon.linux.scheduling")
+    for name in wanted:
+        __import__(name)
+
+
+def pid_file(path: str, pid: int) -> None:
+    """Write the pid, without a newline (containerd reads it as a number), in one step for who polls the file."""
+    if not path:
+        return
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
+    try:
+        state.write(temporary, str(pid).encode(), 0o644)
+        os.rename(temporary, path)
+    except OSError as error:
+        raise RailcarError(f"cannot write the pid file {path}: {error.strerror}") from None

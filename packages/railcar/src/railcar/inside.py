@@ -1,0 +1,290 @@
+"""Stage 2: the child between the clone and the stub. Everything it needs was planned, opened and imported before.
+
+Whatever fails is told to the host's side as (step, subject, errno, hint), and the child ends.
+"""
+
+import os
+
+from ocicommon.linux import lockdown
+from ocicommon.linux.calls import AT_FDCWD
+from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
+from ocicommon.linux.process import execveat, set_dumpable, set_parent_death_signal
+
+from railcar import birth, handshake, identity, lookup, tracing
+from railcar.errors import StepError
+from railcar.plan.namespaces import offsets_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from railcar.handshake import Channel
+    from railcar.plan.namespaces import Namespaces
+    from railcar.plan.process import Process
+    from railcar.plan.seccomp import Filter
+
+
+class Job:
+    """All that the child has to do. Descriptors are those of the host's side, and inherited; -1 for none."""
+
+    __slots__ = (
+        "builder",
+        "channel",
+        "console",
+        "create_hooks",
+        "emulated",
+        "filter",
+        "go",
+        "keyring",
+        "listener",
+        "memory_policy",
+        "namespaces",
+        "opened",
+        "proc",
+        "process",
+        "reply",
+        "start_hooks",
+        "state",
+        "stub",
+        "task_fds",
+        "wait",
+    )
+
+    def __init__(self, channel: "Channel", namespaces: "Namespaces") -> None:
+        self.channel = channel
+        self.namespaces = namespaces
+        self.opened: list[tuple[str, int, int]] = []
+        self.process: Process | None = None
+        self.builder: Any = None
+        self.filter: Filter | None = None
+        self.task_fds: list[int] = []
+        self.go = self.reply = self.proc = self.stub = -1
+        self.console: Any = None  # a connected socket that gets the terminal
+        self.listener: Any = None  # a connected socket that gets the seccomp listener
+        self.keyring = ""
+        self.create_hooks: list[dict[str, Any]] = []
+        self.start_hooks: list[dict[str, Any]] = []
+        self.state = b""
+        self.emulated = False
+        self.memory_policy: tuple[int, int, list[int]] | None = None
+        self.wait = True
+
+    def waits_in_python(self) -> bool:
+        """Hooks that run after `start`, or a filter that the stub would not survive, leave the waiting to Python."""
+        return self.stub < 0 or bool(self.start_hooks) or (self.filter is not None and self.filter.place == "last")
+
+
+def run(job: Job, joined: bool) -> None:
+    """The whole of the child; does not return. `joined`: its namespaces by path were entered by the process between."""
+    try:
+        _prepare(job, joined)
+        _mount(job)
+        _finish(job)
+    except BaseException as error:
+        job.channel.tell_error(error)
+    os._exit(1)
+
+
+def _prepare(job: Job, joined: bool) -> None:
+    set_parent_death_signal(9)
+    set_dumpable(job.namespaces.new_user)
+    identity.reset_signals()
+    os.setsid()
+    if job.namespaces.new_user or joined:
+        job.channel.ask(handshake.MAPS)
+        birth.become_root()
+        set_parent_death_signal(9)  # the change of ids cleared it
+        set_dumpable(False)
+    for fd in job.task_fds:
+        os.write(fd, b"0")
+        os.close(fd)
+    if not joined:
+        birth.join(job.opened)
+    _unshare_late(job.namespaces)
+    if "network" in job.namespaces.types and not job.namespaces.path("network"):
+        _loopback_up()
+    if job.keyring:
+        _new_keyring(job.keyring)
+
+
+def _unshare_late(namespaces: "Namespaces") -> None:
+    if namespaces.late & CLONE_NEWCGROUP:
+        unshare(CLONE_NEWCGROUP)
+    if namespaces.late & CLONE_NEWTIME:
+        unshare(CLONE_NEWTIME)
+        if namespaces.offsets:
+            try:
+                fd = os.open("/proc/self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC)
+                os.write(fd, offsets_text(namespaces.offsets).encode())
+                os.close(fd)
+            except OSError as error:
+                raise StepError("time offsets", str(namespaces.offsets), error.errno or 0) from None
+        # The new namespace takes in children; entering it is a second step, and freezes the offsets.
+        fd = os.open("/proc/self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC)
+        setns(fd, CLONE_NEWTIME)
+        os.close(fd)
+
+
+def _loopback_up() -> None:
+    """SIOCGIFFLAGS and SIOCSIFFLAGS. netdevice(7)"""
+    import fcntl
+    from _socket import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, socket
+
+    try:
+        link = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC)
+    except OSError:
+        return  # a kernel without IPv4
+    try:
+        request = fcntl.ioctl(link.fileno(), 0x8913, b"lo".ljust(40, b"\0"))
+        flags = int.from_bytes(request[16:18], "little") | 1
+        fcntl.ioctl(link.fileno(), 0x8914, b"lo".ljust(16, b"\0") + flags.to_bytes(2, "little").ljust(24, b"\0"))
+    finally:
+        link.close()
+
+
+def _new_keyring(name: str) -> None:
+    from ocicommon.linux import keyring
+
+    try:
+        keyring.join_session(name)
+    except OSError as error:
+        if error.errno not in (38, 1, 122, 13):  # ENOSYS, EPERM under a filter; EDQUOT: a user with many containers
+            raise
+
+
+def _mount(job: Job) -> None:
+    tracing.mark("namespaces")
+    if job.builder is not None:
+        job.builder.mount()
+        tracing.mark("mounts")
+    state = job.channel.ask(handshake.MOUNTED)
+    lockdown.lock()
+    if job.create_hooks:
+        from railcar import hooks
+
+        hooks.run("createContainer", job.create_hooks, state)
+    peer = -1
+    if job.console is not None:
+        peer = _terminal(job)
+    if job.builder is not None:
+        job.builder.enter()
+        tracing.mark("root")
+    if peer >= 0:
+        from railcar import console
+
+        console.take(peer)
+
+
+def _terminal(job: Job) -> int:
+    from railcar import console
+
+    assert job.process is not None
+    root = job.builder.root_fd
+    ptmx, peer = console.open_pair(root, job.process.console_size)
+    console.bind(root, peer, job.builder.sources.modern)
+    console.send(job.console, ptmx)
+    os.close(ptmx)
+    job.console.close()
+    return peer
+
+
+def _finish(job: Job) -> None:
+    process = job.process
+    if process is None:
+        _idle(job)
+        return
+    from railcar import console
+
+    process.environment = identity.with_home(process.environment, process.uid)
+    try:
+        console.own_stdio(process.uid)
+    except StepError as error:
+        if error.errno not in (1, 13, 22, 30):
+            raise
+    if job.memory_policy is not None:
+        from ocicommon.linux.scheduling import set_mempolicy
+
+        set_mempolicy(*job.memory_policy)
+    if job.waits_in_python():
+        _wait_in_python(job, process)
+        return
+    found: list[bytes] = []
+
+    def look_up() -> None:
+        found.append(lookup.find(process.arguments[0], process.search, job.emulated))
+
+    load = _loader(job) if job.filter is not None and job.filter.place == "python" else None
+    identity.become(process, load, look_up)
+    tracing.mark("identity")
+    # A change of ids cleared it; a failing host side takes the child with it until the state is written.
+    set_parent_death_signal(9)
+    for fd in (job.go, job.reply, job.proc):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+    argv = [b"railcar", found[0], *process.arguments]
+    job.channel.ask(handshake.READY)
+    set_parent_death_signal(0)
+    execveat(job.stub, "", argv, process.environment)
+
+
+def _loader(job: Job) -> "Any":
+    """A function that loads the filter, and hands a listener on."""
+
+    def load() -> None:
+        from ocicommon.linux import seccomp
+
+        assert job.filter is not None
+        listener = seccomp.load(job.filter.program, job.filter.flags)
+        if listener >= 0:
+            from ocicommon.linux.sockets import send_fds
+
+            send_fds(job.listener, job.state, [listener])
+            os.close(listener)
+
+    return load
+
+
+def _idle(job: Job) -> None:
+    """No process in the config: there is nothing to start."""
+    job.channel.ask(handshake.READY)
+    set_parent_death_signal(0)
+    os._exit(0)
+
+
+def _wait_in_python(job: Job, process: "Process") -> None:
+    """Wait for `start` here; then hooks, identity, filter, exec. What fails goes to the reply, as the stub's would."""
+    state = job.channel.ask(handshake.READY)
+    set_parent_death_signal(0)
+    job.channel.child.close()
+    if job.wait:
+        os.read(job.go, 1)
+    try:
+        if job.start_hooks:
+            from railcar import hooks
+
+            hooks.run("startContainer", job.start_hooks, state)
+        _start_from_python(job, process)
+    except BaseException as error:
+        # As text: `start` tells it from the stub's four bytes by the first letter.
+        os.write(job.reply, handshake.encode_error(error))
+    os._exit(127)
+
+
+def _start_from_python(job: Job, process: "Process") -> None:
+    load = _loader(job) if job.filter is not None and job.filter.place != "stub" else None
+    use_stub = job.stub >= 0 and not (job.filter is not None and job.filter.place == "last")
+    found: list[bytes] = []
+
+    def look_up() -> None:
+        found.append(lookup.find(process.arguments[0], process.search, job.emulated))
+        if not use_stub:
+            os.write(job.reply, b"S")
+
+    os.set_inheritable(job.reply, use_stub)
+    os.set_inheritable(job.go, use_stub)
+    if use_stub and job.wait:
+        os.write(job.go, b"G")  # the stub waits for a byte as well: this one is for it
+    identity.become(process, load, look_up)
+    if use_stub:
+        execveat(job.stub, "", [b"railcar", found[0], *process.arguments], process.environment)
+    execveat(AT_FDCWD, found[0], process.arguments, process.environment, 0)

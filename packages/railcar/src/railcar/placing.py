@@ -1,0 +1,107 @@
+"""What is applied to a process from the host's side, by pid: it may need capabilities that the container has not."""
+
+import os
+
+from railcar.errors import ConfigError, StepError
+from railcar.plan.process import Process, cpu_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def apply(pid: int, process: Process) -> None:
+    """The OOM score, scheduling and I/O priority of a process that waits. Raises StepError."""
+    if process.oom_score_adj is not None:
+        oom_score(pid, process.oom_score_adj)
+    if process.scheduler is not None:
+        from ocicommon.linux.scheduling import sched_setattr
+
+        policy, nice, priority, flags, runtime, deadline, period = process.scheduler
+        try:
+            sched_setattr(
+                pid,
+                policy,
+                flags=flags,
+                nice=nice,
+                priority=priority,
+                runtime=runtime,
+                deadline=deadline,
+                period=period,
+            )
+        except OSError as error:
+            raise StepError("process.scheduler", "", error.errno or 0) from None
+    if process.io_priority is not None:
+        from ocicommon.linux.scheduling import ioprio_set
+
+        try:
+            ioprio_set(pid, *process.io_priority)
+        except OSError as error:
+            raise StepError("process.ioPriority", "", error.errno or 0) from None
+
+
+def oom_score(pid: int, value: int) -> None:
+    """Write /proc/PID/oom_score_adj. Lowering needs CAP_SYS_RESOURCE; a value that is there needs nothing."""
+    path = f"/proc/{pid}/oom_score_adj"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.read(fd, 16).strip() != str(value).encode():
+                os.write(fd, str(value).encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        hint = "lowering it needs CAP_SYS_RESOURCE" if error.errno == 13 else ""
+        raise StepError("process.oomScoreAdj", str(value), error.errno or 0, hint) from None
+
+
+def affinity(pid: int, text: str, where: str) -> None:
+    """Pin a process to a list of CPUs. Raises ConfigError, StepError."""
+    if not text:
+        return
+    cpus = cpu_list(text, where)
+    try:
+        os.sched_setaffinity(pid, cpus)
+    except OSError as error:
+        raise StepError(where, text, error.errno or 0, "is none of these CPUs usable here?") from None
+
+
+def memory_policy(given: "dict[str, Any]") -> tuple[int, int, list[int]]:
+    """(mode, flags, nodes) of linux.memoryPolicy. Raises ConfigError."""
+    from ocicommon.linux.scheduling import MEMORY_FLAGS, MEMORY_POLICIES
+
+    mode = given.get("mode")
+    if mode not in MEMORY_POLICIES:
+        raise ConfigError(f"linux.memoryPolicy.mode is {mode!r}: it is one of {', '.join(MEMORY_POLICIES)}")
+    flags = 0
+    for flag in given.get("flags") or ():
+        if flag not in MEMORY_FLAGS:
+            raise ConfigError(f'linux.memoryPolicy.flags has "{flag}": the flags are {", ".join(MEMORY_FLAGS)}')
+        flags |= MEMORY_FLAGS[flag]
+    nodes = given.get("nodes") or ""
+    return MEMORY_POLICIES[mode], flags, cpu_list(nodes, "linux.memoryPolicy.nodes") if nodes else []
+
+
+def procfs(first: int) -> int:
+    """A descriptor, from number `first` on, of a procfs that nothing in the container can cover."""
+    import fcntl
+
+    fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
+    os.close(fd)
+    return higher
+
+
+def send_pidfd(path: str, pidfd: int, payload: bytes) -> None:
+    """Hand a pidfd to who listens on a Unix socket. Raises StepError."""
+    from ocicommon.linux.sockets import send_fds
+
+    from railcar import console
+
+    sock = console.connect(path)
+    try:
+        send_fds(sock, payload, [pidfd])
+    except OSError as error:
+        raise StepError("pidfd socket", path, error.errno or 0) from None
+    finally:
+        sock.close()

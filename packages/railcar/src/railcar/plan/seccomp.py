@@ -1,0 +1,65 @@
+"""Where the seccomp filter is loaded: by the stub, before the stub, or by Python in the stub's place.
+
+With no_new_privs the stub loads it, last of all. Without, loading needs CAP_SYS_ADMIN, which an exec as another user
+would take: Python loads it before the stub. A filter that would then stop the stub itself is told by running it
+through the emulator; in that case Python does the stub's work: it waits, loads and executes.
+"""
+
+import os
+
+from railcar.errors import ConfigError
+from railcar.plan.process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: What runs between loading and the program: Python's last calls, then the stub's.
+_BETWEEN = ("capset", "sendto", "recvfrom", "prctl", "execveat", "read", "write", "fcntl", "execve", "exit_group")
+_NUMBERS = {
+    "x86_64": (126, 44, 45, 157, 322, 0, 1, 72, 59, 231),
+    "aarch64": (91, 206, 207, 167, 281, 63, 64, 25, 221, 94),
+}
+_PASSING = (0x7FFF0000, 0x7FFC0000)  # SECCOMP_RET_ALLOW, SECCOMP_RET_LOG
+_MACHINE = os.uname().machine
+
+
+class Filter:
+    """`place`: "stub", "python" (before the stub) or "last" (no stub). `listener`: path of a socket, or ""."""
+
+    __slots__ = ("flags", "listener", "metadata", "place", "program")
+
+    def __init__(self, program: bytes, flags: int, place: str, listener: str, metadata: str) -> None:
+        self.program, self.flags, self.place, self.listener, self.metadata = program, flags, place, listener, metadata
+
+
+def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> Filter | None:
+    """Compile and place the filter of `linux.seccomp`. Raises ConfigError."""
+    if not profile:
+        return None
+    from ocicommon.linux import seccomp
+
+    try:
+        program, flags = seccomp.compile(profile), seccomp.flags(profile)
+    except seccomp.SeccompError as error:
+        raise ConfigError(f"linux.{error}") from None
+    listener = profile.get("listenerPath") or ""
+    metadata = profile.get("listenerMetadata") or ""
+    if not has_stub:
+        place = "last"
+    elif process.no_new_privileges and not listener:
+        place = "stub"
+    elif _lets_stub_pass(program):
+        place = "python"
+    else:
+        place = "last"
+    return Filter(program, flags, place, listener, metadata)
+
+
+def _lets_stub_pass(program: bytes) -> bool:
+    from ocicommon.linux import seccomp
+
+    numbers = _NUMBERS.get(_MACHINE)
+    if numbers is None:
+        return False
+    return all(seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 in _PASSING for number in numbers)

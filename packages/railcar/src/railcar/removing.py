@@ -1,0 +1,139 @@
+"""`delete`: everything that a container holds goes, whatever state its creator left it in."""
+
+import os
+from select import POLLIN, poll
+
+from ocicommon.linux.process import pidfd_open, pidfd_send_signal
+
+from railcar import documents, state
+from railcar.errors import ContainerMissing, RailcarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from railcar.state import Record
+
+#: How long a killed process may take to die, in milliseconds: it may be in the kernel, on a slow disk.
+_DEATH = 30_000
+
+
+def delete(root: str, container_id: str, force: bool = False) -> list[str]:
+    """Remove a container that is stopped, or created; with `force` any, and no error when there is none.
+
+    Returns warnings (of poststop hooks). Raises RailcarError.
+    """
+    state.check_id(container_id)
+    try:
+        record = state.find(root, container_id)
+        lock = state.lock(root, container_id, wait=not force)
+    except ContainerMissing:
+        if force:
+            return []
+        raise
+    try:
+        record = state.find(root, container_id)
+        status = record.status()
+        if status not in ("stopped", "created") and not force:
+            raise RailcarError(f"cannot delete container {container_id} that is not stopped: {status}")
+        if record.data.get("phase") == "creating":
+            _kill_creator(record)
+        return remove(record, status)
+    finally:
+        if lock >= 0:
+            os.close(lock)
+
+
+def remove(record: "Record", status: str = "stopped") -> list[str]:
+    """Kill what lives, remove the cgroup, run poststop hooks, remove the directory. Returns the hooks' warnings."""
+    if status != "stopped":
+        _kill_first(record)
+    group = record.group()
+    if group is not None:
+        if group.exists() and group.pids():
+            group.kill()
+        group.destroy()
+    warnings = _poststop(record)
+    remove_directory(record.directory)
+    return warnings
+
+
+def kill_all(record: "Record") -> None:
+    """SIGKILL to the first process and all of the cgroup, and wait for the first one's death."""
+    _kill_first(record)
+    group = record.group()
+    if group is not None and group.exists():
+        group.kill()
+
+
+def _kill_first(record: "Record") -> None:
+    pidfd = record.pidfd()
+    if pidfd < 0:
+        return
+    _kill_and_wait(pidfd, record)
+
+
+def _kill_and_wait(pidfd: int, record: "Record") -> None:
+    try:
+        pidfd_send_signal(pidfd, 9)
+    except OSError:
+        pass
+    poller = poll()
+    poller.register(pidfd, POLLIN)
+    ended = poller.poll(50)
+    if not ended:
+        # A frozen process dies only when its group is thawed.
+        group = record.group()
+        if group is not None and group.exists():
+            group.kill()
+        ended = poller.poll(_DEATH)
+    os.close(pidfd)
+    if not ended:
+        raise RailcarError(
+            f"the first process of {record.container_id} does not die of SIGKILL: is it in a system call?"
+        )
+
+
+def _kill_creator(record: "Record") -> None:
+    """A `create` that hangs or was killed: its child dies with it, by the parent-death signal."""
+    creator = record.data.get("creator") or {}
+    pid = int(creator.get("pid") or 0)
+    if not pid or pid == os.getpid() or not record._creator_alive():
+        return
+    try:
+        pidfd = pidfd_open(pid)
+    except OSError:
+        return
+    if record._creator_alive():
+        _kill_and_wait(pidfd, record)
+    else:
+        os.close(pidfd)
+
+
+def _poststop(record: "Record") -> list[str]:
+    try:
+        hooks = (record.config().get("hooks") or {}).get("poststop") or []
+    except (OSError, RailcarError):
+        return []
+    if not hooks or record.data.get("phase") == "creating":
+        return []
+    from railcar import hooks as running
+
+    text = documents.compact(record.public("stopped")).encode()
+    results = running.run("poststop", hooks, text, str(record.data["bundle"]), keep_going=True)
+    return [result.message() for result in results if result.failure]
+
+
+def remove_directory(path: str) -> None:
+    """Remove a state directory; the record goes last, so that a crash on the way leaves it to the next delete."""
+    try:
+        entries = os.listdir(path)
+    except FileNotFoundError:
+        return
+    for name in sorted(entries, key=lambda name: (name == state.STATE, name)):
+        try:
+            os.unlink(os.path.join(path, name))
+        except (FileNotFoundError, IsADirectoryError):
+            continue
+    try:
+        os.rmdir(path)
+    except OSError:
+        return

@@ -1,0 +1,134 @@
+"""`start`: the go through one FIFO, and what came of it through the other."""
+
+import errno
+import os
+from select import POLLIN, poll
+
+from railcar import documents, handshake, state, stub
+from railcar.errors import RailcarError, StepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from railcar.state import Record
+
+
+def start(root: str, container_id: str) -> None:
+    """Start a created container. Holds its lock: of two at once, one is refused. Raises RailcarError."""
+    record = state.find(root, container_id)
+    lock = state.lock(root, container_id)
+    try:
+        record = state.find(root, container_id)
+        refuse(record)
+        release(record)
+    finally:
+        os.close(lock)
+    after(record)
+
+
+def refuse(record: "Record") -> None:
+    """Only a created container can be started."""
+    status = record.status()
+    if status == "created":
+        return
+    name = record.container_id
+    if status in ("running", "paused"):
+        raise RailcarError(f"cannot start an already running container: {name} is {status}")
+    if status == "creating":
+        raise RailcarError(f"cannot start {name}: it is still being created")
+    if not os.path.exists(record.path(state.GO_FIFO)) and not record.config().get("process"):
+        raise RailcarError(f"cannot start {name}: its config.json has no process to run")
+    raise RailcarError(f"cannot start a container that has stopped: {name}")
+
+
+def release(record: "Record", go: int = -1) -> None:
+    """Give the word and wait for the exec, or its error. `go`: the FIFO where the caller holds it. Raises StepError."""
+    reply = os.open(record.path(state.REPLY_FIFO), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if go < 0:
+            try:
+                go = os.open(record.path(state.GO_FIFO), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                raise RailcarError(f"cannot start {record.container_id}: its first process waits no more") from None
+        pidfd = record.pidfd()
+        os.write(go, b"G")
+        os.close(go)
+        said = _listen(reply, pidfd)
+    finally:
+        os.close(reply)
+    for name in (state.GO_FIFO, state.REPLY_FIFO):
+        try:
+            os.unlink(record.path(name))
+        except FileNotFoundError:
+            continue
+    check(record, said, pidfd)
+    if pidfd >= 0:
+        os.close(pidfd)
+
+
+def _listen(reply: int, pidfd: int) -> bytes:
+    """All that comes until the last writer closes it, by exec or death."""
+    said = b""
+    poller = poll()
+    poller.register(reply, POLLIN)
+    while True:
+        poller.poll()
+        try:
+            piece = os.read(reply, 65536)
+        except BlockingIOError:
+            continue
+        if not piece:
+            return said
+        said += piece
+
+
+def check(record: "Record", said: bytes, pidfd: int) -> None:
+    """Raise what the reply tells; nothing when the exec succeeded."""
+    if said.startswith(handshake.ERROR):
+        raise handshake.decode(said[1:])
+    failed = stub.failure(said)
+    if failed is not None:
+        step, number = failed
+        raise explain(record, step, number)
+    if not said:
+        raise RailcarError(f"the first process of {record.container_id} was killed before it could start the program")
+
+
+def explain(record: "Record", step: str, number: int) -> RailcarError:
+    """The stub's errno as a sentence, with the program's name."""
+    if step != stub.STEPS[4]:
+        return StepError(step, "", number)
+    arguments = (record.config().get("process") or {}).get("args") or ["?"]
+    hint = ""
+    if number == errno.ENOEXEC:
+        hint = "it is neither a program for this machine nor a script with a #! line"
+    elif number == errno.ENOENT:
+        hint = "it, or the interpreter that it names, does not exist in the container"
+    elif number == errno.EACCES:
+        hint = "a security module or the file's mode forbids it"
+    return StepError("exec", str(arguments[0]), number, hint)
+
+
+def after(record: "Record") -> None:
+    """Poststart hooks; when one fails the container is stopped (runtime.md, "Lifecycle")."""
+    hooks = _hooks(record, "poststart")
+    if not hooks:
+        return
+    from railcar import hooks as running
+    from railcar import removing
+
+    try:
+        running.run(
+            "poststart", hooks, documents.compact(record.public("running")).encode(), str(record.data["bundle"])
+        )
+    except RailcarError:
+        removing.kill_all(record)
+        raise
+
+
+def _hooks(record: "Record", kind: str) -> "list[dict[str, Any]]":
+    found = (record.config().get("hooks") or {}).get(kind) or []
+    return list(found)
