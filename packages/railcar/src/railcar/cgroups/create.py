@@ -86,7 +86,7 @@ def _enable(path: str, mount: str) -> None:
             files.write(level + "/cgroup.type", "threaded")
 
 
-def _refuse_used(group: Group) -> None:
+def refuse_used(group: Group) -> None:
     pids = group.pids()
     if pids:
         raise RailcarError(f"container's cgroup is not empty: {len(pids)} process(es) found")
@@ -94,7 +94,7 @@ def _refuse_used(group: Group) -> None:
         raise RailcarError("container's cgroup unexpectedly frozen")
 
 
-def make_directories(plan: "Plan", group: Group) -> None:
+def make_directories(plan: "Plan", group: Group, refuse: bool = True) -> None:
     """Make the group in every hierarchy; a rootless one leaves out what this user may not make."""
     there = False
     dropped: list[str] = []
@@ -112,8 +112,8 @@ def make_directories(plan: "Plan", group: Group) -> None:
             raise RailcarError(f"cgroup: make {path}: {files.reason(error)}") from None
     if dropped:
         group.paths = {name: path for name, path in plan.paths.items() if path not in dropped}
-    if there:
-        _refuse_used(group)
+    if there and refuse:
+        refuse_used(group)
 
 
 def write_limits(plan: "Plan", group: Group) -> None:

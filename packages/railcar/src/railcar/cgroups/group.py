@@ -65,13 +65,15 @@ class Group:
     """``paths`` maps controllers (and ``unified``) to directories, memory last. ``clone_fd`` is the v2 directory for
     CLONE_INTO_CGROUP, or -1; ``task_fds`` are the v1 ``tasks`` files to which a single-threaded child writes ``0``."""
 
-    __slots__ = ("clone_fd", "late", "made", "mode", "paths", "plan", "rootless", "task_fds", "unit")
+    __slots__ = ("clone_fd", "late", "late_resources", "made", "mode", "paths", "plan", "rootless", "task_fds", "unit")
 
     def __init__(self, mode: str, paths: dict[str, str], made: list[str]) -> None:
         self.mode = mode
         self.paths = paths
         self.made = made
         self.late: list[Write] = []
+        # under systemd, the part of linux.resources that the manager is to be told of late
+        self.late_resources: dict[str, Any] = {}
         self.clone_fd = -1
         self.task_fds: list[int] = []
         self.unit: Unit | None = None
@@ -283,6 +285,11 @@ class Group:
         """Write the limits that would have been in the way of the container's own start."""
         late, self.late = self.late, []
         apply(self.paths, late)
+        if self.late_resources:
+            from railcar.cgroups import systemd
+
+            told, self.late_resources = self.late_resources, {}
+            systemd.change(self, told)
 
     def update(self, resources: "dict[str, Any]") -> None:
         """Change limits; what ``resources`` does not name stays. Device rules are not changed."""

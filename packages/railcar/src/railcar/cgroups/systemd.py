@@ -1,5 +1,12 @@
-"""The systemd driver: a container's group as a transient unit of the system's or the user's manager."""
+"""The systemd driver: a container's group as a transient scope of the system's or the user's manager.
 
+systemd makes the group with the container's first process in it; railcar then fills in what systemd has no property
+for.
+"""
+
+import os
+
+from railcar.cgroups import create, dbus, files, properties
 from railcar.errors import RailcarError
 
 TYPE_CHECKING = False
@@ -10,24 +17,157 @@ if TYPE_CHECKING:
     from railcar.cgroups.layout import Layout
     from railcar.cgroups.plan import Plan
 
+NAME = "org.freedesktop.systemd1"
+OBJECT = "/org/freedesktop/systemd1"
+MANAGER = "org.freedesktop.systemd1.Manager"
+MATCH = f"type='signal',interface='{MANAGER}',member='JobRemoved',path='{OBJECT}'"
+EXISTS = NAME + ".UnitExists"
+NO_UNIT = NAME + ".NoSuchUnit"
+
 
 def manager_group(layout: "Layout", rootless: bool) -> str:
-    """The group of the manager, below which its units lie: the root for the system's."""
-    if not rootless or not layout.unified:
+    """The group of the manager, below which its units lie; the root ("") for most systems' own."""
+    if not rootless:
+        for line in files.read_or("/proc/1/cgroup", "").splitlines():
+            number, _, rest = line.partition(":")
+            name, _, path = rest.partition(":")
+            if (number == "0" and not name) or name == "name=systemd":
+                return path.removesuffix("/init.scope").rstrip("/") if path.endswith("/init.scope") else ""
         return ""
-    own = layout.unified.own
-    end = own.find("/user@")
-    return own[: own.find("/", end + 1)] if end >= 0 and "/" in own[end + 1 :] else own
+    try:
+        connection = dbus.connect(True)
+        try:
+            answer = connection.call(
+                NAME, OBJECT, "org.freedesktop.DBus.Properties", "Get", "ss", MANAGER, "ControlGroup"
+            )
+        finally:
+            connection.close()
+        return str(answer[0][1]).rstrip("/")
+    except RailcarError:
+        uid = os.environ.get("_CONTAINERS_ROOTLESS_UID") or str(os.geteuid())
+        return f"/user.slice/user-{uid}.slice/user@{uid}.service"
+
+
+def unit_properties(plan: "Plan", pid: int) -> "list[properties.Property]":
+    """The properties of a container's unit, for StartTransientUnit."""
+    if plan.unit is None:
+        return []
+    slice_unit = plan.unit.name.endswith(".slice")
+    result: list[properties.Property] = [("Description", ("s", f"OCI container {plan.unit.name} (railcar)"))]
+    if slice_unit:
+        result.append(("Wants", ("as", [plan.unit.slice])))
+    else:
+        result += [("Slice", ("s", plan.unit.slice)), ("Delegate", ("b", True)), ("PIDs", ("au", [pid]))]
+    for name in ("MemoryAccounting", "CPUAccounting", "TasksAccounting"):
+        result.append((name, ("b", True)))
+    result.append(("IOAccounting" if plan.mode == "v2" else "BlockIOAccounting", ("b", True)))
+    result.append(("DefaultDependencies", ("b", False)))
+    given = properties.annotations(plan.annotations)
+    chosen = {name for name, _ in given}
+    # A small memory limit would kill the start: it is written to the group late, and then told to systemd.
+    late = {write.field for write in plan.writes if write.late}
+    limited = [
+        entry
+        for entry in properties.limits(plan.resources, plan.mode)
+        if not ("memory.limit" in late and entry[0] in ("MemoryMax", "MemoryLimit", "MemorySwapMax"))
+        and not ("pids.limit" in late and entry[0] == "TasksMax")
+    ]
+    return [entry for entry in result + limited if entry[0] not in chosen] + given
+
+
+def _listen(connection: dbus.Connection) -> None:
+    """Have JobRemoved sent to us. systemd's own socket sends it without being asked."""
+    if connection.bus:
+        connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", MATCH)
+        connection.call(NAME, OBJECT, MANAGER, "Subscribe")
+
+
+def start_unit(connection: dbus.Connection, name: str, given: "list[properties.Property]") -> None:
+    """StartTransientUnit, and wait until its job is done. A failed unit of that name is forgotten first."""
+    _listen(connection)
+    for attempt in (1, 2):
+        try:
+            answer = connection.call(
+                NAME, OBJECT, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", given, []
+            )
+            break
+        except dbus.CallError as error:
+            if error.name != EXISTS or attempt == 2:
+                raise
+            connection.call(NAME, OBJECT, MANAGER, "ResetFailedUnit", "s", name)
+    result = connection.wait("JobRemoved", 1, answer[0]).body[3]
+    if result != "done":
+        raise RailcarError(
+            f"systemd did not start the unit {name}: its job ended with {result!r}; see `systemctl status`"
+        )
 
 
 def start(group: "Group", plan: "Plan", pid: int) -> None:
-    """Make the unit with its first process."""
-    raise RailcarError("the systemd driver is not available in this build: use the cgroupfs driver")
+    """Make the unit with its first process, join the hierarchies that systemd leaves to us, and write the limits."""
+    if plan.unit is None:
+        return
+    if group.exists():
+        create.refuse_used(group)
+    connection = dbus.connect(plan.rootless)
+    try:
+        start_unit(connection, plan.unit.name, unit_properties(plan, pid))
+        try:
+            create.make_directories(plan, group, refuse=False)
+            for path in group.directories():
+                if str(pid) not in files.read_or(path + "/cgroup.procs", "").split():
+                    files.write(path + "/cgroup.procs", str(pid))
+            create.write_limits(plan, group)
+            if group.late:
+                group.late_resources = {key: plan.resources[key] for key in ("memory", "pids") if key in plan.resources}
+            if plan.owner and "unified" in group.paths:
+                create.give(group.paths["unified"], plan.owner)
+            group.open()
+        except BaseException:
+            group.close()
+            stop_unit(connection, plan.unit.name)
+            group.undo()
+            raise
+    except OSError as error:
+        raise RailcarError(f"cgroup: {error.filename or plan.unit.name}: {files.reason(error)}") from None
+    finally:
+        connection.close()
+
+
+def stop_unit(connection: dbus.Connection, name: str) -> None:
+    """Stop a unit and forget its failure; one that is gone is none to stop."""
+    _listen(connection)
+    try:
+        answer = connection.call(NAME, OBJECT, MANAGER, "StopUnit", "ss", name, "replace")
+        connection.wait("JobRemoved", 1, answer[0])
+        connection.call(NAME, OBJECT, MANAGER, "ResetFailedUnit", "s", name)
+    except dbus.CallError as error:
+        if error.name != NO_UNIT:
+            raise
 
 
 def stop(group: "Group") -> None:
-    """Stop the unit."""
+    """Stop a group's unit. Without systemd the group can still be removed, and systemd drops an empty scope itself."""
+    if not group.unit or not group.exists():
+        return
+    try:
+        connection = dbus.connect(group.rootless)
+    except RailcarError:
+        return
+    try:
+        stop_unit(connection, group.unit.name)
+    except RailcarError:
+        return
+    finally:
+        connection.close()
 
 
 def change(group: "Group", resources: "dict[str, Any]") -> None:
-    """Tell the manager of new limits."""
+    """Tell systemd of new limits, else it would write the old ones again at its next reload."""
+    given = properties.limits(resources, group.mode)
+    if not given or not group.unit:
+        return
+    connection = dbus.connect(group.rootless)
+    try:
+        connection.call(NAME, OBJECT, MANAGER, "SetUnitProperties", "sba(sv)", group.unit.name, True, given)
+    finally:
+        connection.close()
