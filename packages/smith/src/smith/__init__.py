@@ -1,1 +1,3 @@
 """Build microcontainers: OCI images that hold one program and what it needs."""
+
+__version__ = "0.1.0"

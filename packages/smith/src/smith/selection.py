@@ -84,6 +84,10 @@ class Selection:
         self.secret: set[str] = set()
         self.left_out = LeftOut()
         self.clutter: Excludes | None = None
+        self.through_cache: set[str] = set()
+        self.noted: set[str] = set()
+        self.ruled: set[str] = set()
+        self.optional: set[str] = set()
 
     def take(self, path: str, reason: Reason, *, literal: bool = False, recursive: bool = True) -> bool:
         """Want what `path` leads to, with the symlinks on the way. False when nothing of it may or can be had."""
@@ -174,6 +178,8 @@ def take_paths(selection: Selection, patterns: Iterable[Pattern], file: str) -> 
         found = match(selection.tree, pattern.glob)
         literal = is_literal(pattern.glob)
         detail = pattern.glob
+        if pattern.optional:
+            selection.optional.add(detail)
         taken = [selection.take(path, Reason("path", "", detail), literal=literal) for path in found]
         if not any(taken) and not pattern.optional:
             where = f"{file}:{pattern.line}:{pattern.column}" if pattern.line else file

@@ -46,7 +46,9 @@ class Spec:
     """smith.yaml. Empty text and empty tuples mean "not said"; entrypoint, cmd, env, ports, labels None likewise.
 
     `package` is one URL, file or name; `packages` are names. `directory` is the folder of smith.yaml, which
-    relative files are taken from. `platform` is `os/arch[/variant]` or empty for the machine's own.
+    relative files are taken from. `overlays` are folders of a preset, laid before rootfs/. `insecure` (any TLS
+    certificate) and `fast` (no news from repositories) are the command line's. `platform` is `os/arch[/variant]`
+    or empty for the machine's own.
     """
 
     type: str = ""
@@ -73,5 +75,8 @@ class Spec:
     compression: str = "gzip"
     repositories: tuple[Repository, ...] = ()
     platform: str = ""
+    overlays: tuple[str, ...] = ()
+    insecure: bool = False
+    fast: bool = False
     directory: str = "."
     file: str = "smith.yaml"

@@ -194,6 +194,18 @@ class Linker:
             return variants[-1], variants[:-1], ()
         return None, [], tuple(searched)
 
+    def locate(self, real: str, names: Iterable[str]) -> str | None:
+        """Where the first of `names` that can be had is found, for a dlopen by the object at `real`."""
+        elf = self.elf(real)
+        if elf is None:
+            return None
+        main = Loaded(f"/{real}", real, self._as_library(elf))
+        for name in names:
+            path = self.find(name, main, main)[0]
+            if path is not None:
+                return path
+        return None
+
     def _has_hwcaps(self, folder: str) -> bool:
         return self.tree.resolve(f"{folder}/glibc-hwcaps") is not None
 

@@ -1,0 +1,5 @@
+"""`python -m smith` is the `smith` command."""
+
+from smith.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""The command line: one file per command, each a thin skin over a library function.
+
+`smith` alone, or followed by an option, is `smith build`, as the original's was.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import typer
+
+from smith.cli import build, unpack
+from smith.errors import SmithError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "build": build.command,
+    "unpack": unpack.command,
+}
+GLOBAL = ("--help", "-h", "--install-completion", "--show-completion")
+
+
+def application() -> typer.Typer:
+    """The typer application with all commands."""
+    app = typer.Typer(
+        name="smith",
+        no_args_is_help=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Build microcontainers: OCI images that hold one program and what it needs.",
+    )
+    for name, function in COMMANDS.items():
+        app.command(name)(function)
+    return app
+
+
+def arguments(argv: list[str]) -> list[str]:
+    """The command line with `build` put in where the original's form is used."""
+    if not argv or (argv[0].startswith("-") and argv[0] not in GLOBAL):
+        return ["build", *argv]
+    return argv
+
+
+def main() -> None:
+    """The `smith` command. Exit codes are those of smith.errors; 130 and 143 for interruption and termination."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        application()(arguments(sys.argv[1:]), standalone_mode=True)
+    except SmithError as error:
+        print(f"smith: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+    except MemoryError:
+        print("smith: out of memory", file=sys.stderr)
+        sys.exit(1)
+    except (KeyboardInterrupt, typer.Abort):
+        print("smith: interrupted; what was there before is as it was", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        subject = f"{error.filename}: " if error.filename else ""
+        print(f"smith: {subject}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

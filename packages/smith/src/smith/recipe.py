@@ -1,0 +1,131 @@
+"""What an image says about itself: the packages kept, their licences, why each file is in, the spec it came from."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from ocicommon.canonical import dumps
+
+from smith import installed
+from smith import tree as t
+from smith.selection import Reason, Selection
+from smith.sources import Package, SourceResult
+from smith.spec import Spec
+
+SPEC_TYPE = "application/vnd.smith.spec+json"
+PACKAGES_TYPE = "application/vnd.smith.packages"
+REASONS_TYPE = "application/vnd.smith.reasons+json"
+INPUTS_TYPE = "application/vnd.smith.inputs+json"
+LICENCES = ("usr/share/doc/{0}/copyright", "usr/share/licenses/{0}/*")
+OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+
+
+def kept_packages(selection: Selection, source: SourceResult) -> list[Package]:
+    """The packages that at least one chosen file is of, sorted by name, with those of their files that are kept."""
+    kept = []
+    for package in source.packages:
+        if any(path in selection.chosen and not selection.tree[path].is_dir for path in package.files):
+            kept.append(package)
+    return sorted(kept, key=lambda package: (package.name, package.arch))
+
+
+def keep(selection: Selection, source: SourceResult) -> list[Package]:
+    """Take os-release and, for every package that gave a file, its licence; write the pruned package database.
+
+    Gives the packages kept. `selection` changes.
+    """
+    kept = kept_packages(selection, source)
+    for package in kept:
+        for path in licence_files(selection, package):
+            selection.take(path, Reason("licence", "", package.name), recursive=False)
+    for path in OS_RELEASE:
+        if selection.tree.resolve(path) is not None:
+            selection.take(path, Reason("os-release"))
+    for path, data in database(kept).items():
+        where = selection.tree.add(path, t.made(data))
+        selection.chosen[where] = Reason("database")
+    return kept
+
+
+def licence_files(selection: Selection, package: Package) -> list[str]:
+    """The copyright and licence files of a package that the tree has."""
+    found = []
+    for path in package.files:
+        name = path.rpartition("/")[2].lower()
+        in_doc = path.startswith(("usr/share/doc/", "usr/share/licenses/"))
+        if in_doc and name.startswith(("copyright", "licen", "copying")) and selection.tree.resolve(path) is not None:
+            found.append(path)
+    plain = f"usr/share/doc/{package.name}/copyright"
+    if plain not in found and selection.tree.resolve(plain) is not None:
+        found.append(plain)
+    return found
+
+
+def database(kept: list[Package]) -> dict[str, bytes]:
+    """The pruned native package database: path -> bytes."""
+    files: dict[str, bytes] = {}
+    for package in kept:
+        if package.family == "deb" and package.metadata:
+            name = package.name if package.name not in files else f"{package.name}.{package.arch}"
+            files[f"{installed.DPKG_STATUS_D}/{name}"] = package.metadata.rstrip(b"\n") + b"\n"
+    apk = [package.metadata.strip(b"\n") for package in kept if package.family == "apk" and package.metadata]
+    if apk:
+        files[installed.APK_INSTALLED[0]] = b"\n\n".join(apk) + b"\n\n"
+    return files
+
+
+def documents(spec: Spec, source: SourceResult, selection: Selection, kept: list[Package]) -> dict[str, bytes]:
+    """Media type -> bytes of what the artifact manifest beside the image carries."""
+    lines = "".join(f"{package.name} {package.version} {package.arch}\n" for package in kept)
+    inputs = [
+        {"kind": each.kind, "sha256": each.sha256, "size": each.size, "url": each.url}
+        for each in sorted(source.inputs, key=lambda each: (each.kind, each.url, each.sha256))
+    ]
+    return {
+        SPEC_TYPE: dumps(normalized(spec)),
+        PACKAGES_TYPE: lines.encode(),
+        REASONS_TYPE: dumps(reasons(selection, kept)),
+        INPUTS_TYPE: dumps(inputs),
+    }
+
+
+def normalized(spec: Spec) -> dict[str, Any]:
+    """The spec as it was understood, silent keys left out; nothing of this machine (no folder names) is in it."""
+    result = {}
+    for each in fields(Spec):
+        if each.name in ("directory", "file", "overlays", "insecure", "fast"):
+            continue
+        value = _plain(getattr(spec, each.name))
+        if value not in (None, "", [], {}, False):
+            result[each.name] = value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in fields(value) if each.name not in ("line", "column")]
+        return {
+            name: plain for name in names if (plain := _plain(getattr(value, name))) not in (None, "", [], {}, False)
+        }
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    if hasattr(value, "items"):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return value
+
+
+def reasons(selection: Selection, kept: list[Package]) -> dict[str, Any]:
+    """Path -> why it is in and of which package."""
+    owners: dict[str, str] = {}
+    for package in kept:
+        for path in package.files:
+            owners.setdefault(path, package.name)
+    result: dict[str, Any] = {}
+    for path, reason in sorted(selection.chosen.items()):
+        entry = {"kind": reason.kind, "via": reason.via, "detail": reason.detail, "package": owners.get(path, "")}
+        result[_text(path)] = {key: _text(value) for key, value in entry.items() if value}
+    return result
+
+
+def _text(value: str) -> str:
+    """File names that are no UTF-8 in a form that JSON can hold."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
