@@ -15,7 +15,7 @@ from ocicommon.linux.errors import SyscallError
 from railcar.errors import StepError
 from railcar.rootfs import copyup, devices, enter, filesystems, legacy, masks, paths, sysctl
 from railcar.rootfs.planning import PROC_EXCEPTIONS
-from railcar.rootfs.sources import clone, inherited_propagation
+from railcar.rootfs.sources import clone, clone_root, inherited_propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _ENOENT = 2
 _EACCES = 13
 _ENOTDIR = 20
 _ELOOP = 40
+_EOVERFLOW = 75
 
 _KIND_HINT = (
     "cannot mount a directory onto a file, or a file onto a directory:"
@@ -58,7 +59,8 @@ class Builder:
             try:
                 self._mount(place, mount)
             except SyscallError as error:
-                raise StepError(mount.name(), "", error.errno or 0, f"{error.call} {error.subject}".strip()) from error
+                hint = f"{error.call} {error.subject}".strip() + self._owner_hint(error)
+                raise StepError(mount.name(), "", error.errno or 0, hint) from error
         if plan.set_up_dev and plan.enter != "chroot":
             for device in plan.devices:
                 devices.create(self.root_fd, device, self.sources.modern)
@@ -87,6 +89,13 @@ class Builder:
         os.close(self.root_fd)
         self.root_fd = -1
 
+    def _owner_hint(self, error: SyscallError) -> str:
+        if error.errno not in (_EPERM, _EACCES, _EOVERFLOW) or not self.plan.user_namespace or self.root_fd < 0:
+            return ""
+        if os.fstat(self.root_fd).st_uid == os.geteuid():
+            return ""
+        return f" ({self.plan.rootfs} does not belong to root in the container: chown it by linux.uidMappings)"
+
     def _set(self, step: str, fd: int, attributes: int) -> None:
         try:
             if self.sources.modern:
@@ -105,7 +114,7 @@ class Builder:
                 self.root_fd = legacy.take_root(plan.rootfs, plan.propagation)
                 return
             if self.sources.root < 0:
-                self.sources.root = clone(plan.rootfs, True, inherited_propagation(plan.propagation))
+                self.sources.root = clone_root(plan.rootfs, plan.propagation)
             try:
                 target = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError as error:
@@ -147,6 +156,8 @@ class Builder:
 
     def _bind(self, place: int, mount: Mount) -> None:
         if not self.sources.modern:
+            if mount.destination == "/proc":
+                legacy.check_proc_source(mount)
             fd = legacy.bind(self.root_fd, mount, lambda is_directory: self._target(mount, is_directory)[0])
             self._after(mount, fd)
             return
@@ -154,9 +165,7 @@ class Builder:
         if tree < 0:
             tree = self._clone_inside(mount)
         if mount.destination == "/proc" and mounts.filesystem_type(tree) != mounts.PROC_SUPER_MAGIC:
-            raise StepError(
-                mount.name(), f"source {mount.source}", hint="only a proc filesystem can be mounted on /proc"
-            )
+            raise StepError(mount.name(), f"source {mount.source}", hint=legacy.NOT_PROC)
         directory = paths.is_directory(tree)
         target, _ = self._target(mount, directory)
         if paths.is_directory(target) != directory:

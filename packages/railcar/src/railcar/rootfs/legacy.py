@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from railcar.rootfs.planning import Mount
 
 _ENOSYS = 38
+NOT_PROC = "only a proc filesystem can be mounted on /proc"
 
 # statvfs(3): what a mount has -> what mount(2) calls it.
 _HELD = (
@@ -102,6 +103,16 @@ def bind(root_fd: int, mount: Mount, target_for: Callable[[bool], int]) -> int:
     if options.set or options.clear:
         change(fd, options.set, options.clear)
     return fd
+
+
+def check_proc_source(mount: Mount) -> None:
+    """Only a proc filesystem may be bound on /proc."""
+    fd = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if mounts.filesystem_type(fd) != mounts.PROC_SUPER_MAGIC:
+            raise StepError(mount.name(), f"source {mount.source}", hint=NOT_PROC)
+    finally:
+        os.close(fd)
 
 
 def bind_file(source: int, target: int) -> None:

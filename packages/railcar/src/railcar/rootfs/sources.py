@@ -84,6 +84,18 @@ def clone(path: str, recursive: bool, propagation: int) -> int:
     return fd
 
 
+def clone_root(path: str, propagation: int) -> int:
+    """A detached copy of the root, with what is mounted below it. Raises SyscallError.
+
+    The root itself is never a peer of the host's mount, not even one that is asked to be shared: what the container
+    mounts on it would show on the host. What is mounted below, and volumes, may be.
+    """
+    fd = clone(path, True, inherited_propagation(propagation))
+    if propagation & mounts.MS_SHARED:
+        mounts.mount_setattr(fd, "", AT_EMPTY_PATH, propagation=mounts.MS_PRIVATE)
+    return fd
+
+
 def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
     """Open everything of the host that the root is made of. Raises StepError; then nothing stays open.
 
@@ -98,7 +110,7 @@ def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
     spaces = UserNamespaces()
     try:
         try:
-            sources.root = clone(plan.rootfs, True, propagation)
+            sources.root = clone_root(plan.rootfs, plan.propagation)
         except SyscallError as error:
             if error.errno == _EPERM:
                 return sources
