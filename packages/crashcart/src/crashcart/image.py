@@ -33,7 +33,7 @@ class Tools:
     """What will be at /dev/crashcart.
 
     ``tree`` is a detached mount. Where the kernel has none it is -1, and ``device`` with ``filesystem`` is what
-    mount(2) takes; ``held`` are descriptors that keep the loop device until then. ``directory`` is one still to be cloned.
+    mount(2) takes; ``held`` are descriptors that keep the loop device until then. ``directory`` is still to be cloned.
     """
 
     __slots__ = ("device", "directory", "filesystem", "held", "tree")
@@ -110,13 +110,14 @@ def _explain(error: SyscallError, path: str, filesystem: str) -> str:
 
 
 def _mount(fd: int, path: str, filesystem: str) -> Tools:
-    if filesystem == "erofs" and kernel.may_use("mount-fd") and kernel.may_use("erofs-file"):
-        try:
-            return Tools(_detached(filesystem, f"/proc/self/fd/{fd}"))
-        except SyscallError as error:
-            if error.errno not in (_ENOTBLK, 22) and not kernel.is_missing(error.errno or 0):
-                raise
-            report.note(f"no erofs from a file (Linux 6.12, and not of {path}'s filesystem): a loop device is used")
+    if filesystem == "erofs":
+        if kernel.may_use("mount-fd") and kernel.may_use("erofs-file"):
+            try:
+                return Tools(_detached(filesystem, f"/proc/self/fd/{fd}"))
+            except SyscallError as error:
+                if error.errno not in (_ENOTBLK, 22) and not kernel.is_missing(error.errno or 0):
+                    raise
+        report.note(f"no erofs from a file (Linux 6.12, and not of {path}'s filesystem): a loop device is used")
     from ocicommon.linux import loop
 
     device, loop_fd = loop.attach(fd, read_only=True, autoclear=True)

@@ -42,9 +42,14 @@ def started(pid: int) -> float:
     return int(boot.split()[1]) + start_time(pid) / os.sysconf("SC_CLK_TCK")
 
 
-def is_zombie(stat: bytes) -> bool:
-    """Whether /proc/PID/stat is of a process that has ended."""
-    return stat[stat.rindex(b")") + 2 :].split()[0] in (b"Z", b"X")
+_EXITING = 0x4  # PF_EXITING of the kernel's task flags
+
+
+def has_ended(stat: bytes) -> bool:
+    """Whether /proc/PID/stat is of a process that has ended, or is about to: the first one of a pid namespace waits, as
+    it ends, for all others to be reaped."""
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _EXITING)
 
 
 class Status:

@@ -39,7 +39,7 @@ class Target:
             stat = procfs.read(f"/proc/{self.pid}/stat")
         except OSError:
             stat = b""
-        if not stat or procfs.is_zombie(stat) or procfs.parse_start_time(stat) != self.start_time:
+        if not stat or procfs.has_ended(stat) or procfs.parse_start_time(stat) != self.start_time:
             raise CrashcartError(f"{self.container.describe()} has just ended")
 
 
@@ -78,7 +78,7 @@ def _is_current(container: Container) -> bool:
         stat = procfs.read(f"/proc/{container.pid}/stat")
     except OSError:
         return False
-    if procfs.is_zombie(stat):
+    if procfs.has_ended(stat):
         return False
     return container.start_time in (0, procfs.parse_start_time(stat))
 
@@ -101,6 +101,6 @@ def pin(container: Container) -> Target:
     except OSError:
         raise CrashcartError(f"{container.describe()} has ended") from None
     start = procfs.parse_start_time(stat)
-    if procfs.is_zombie(stat) or container.start_time not in (0, start):
+    if procfs.has_ended(stat) or container.start_time not in (0, start):
         raise CrashcartError(f"{container.describe()} has ended")
     return Target(container, pidfd, start)

@@ -1,0 +1,152 @@
+"""Images, containers and a look for traces around every test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+import crashcart_support as support
+
+
+def need(*programs: str) -> None:
+    """Skip unless these programs are installed."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+
+
+@pytest.fixture(scope="session")
+def can_mount() -> None:
+    """Skip unless this process may make mount namespaces and mounts."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to unshare mount namespaces")
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of tools: busybox."""
+    if not os.path.exists("/bin/busybox"):
+        pytest.skip("needs /bin/busybox (busybox-static)")
+    tree = support.busybox_tree(tmp_path_factory.mktemp("tools") / "tree")
+    (tree / "etc").mkdir()
+    (tree / "etc/marker").write_text("tools\n")
+    return tree
+
+
+@pytest.fixture(scope="session")
+def images(tools: Path, can_mount: None) -> Callable[[str], Path]:
+    """Makes an image of a format out of the tools, once each."""
+    made: dict[str, Path] = {}
+    programs = {"erofs": "mkfs.erofs", "squashfs": "mksquashfs", "ext4": "mkfs.ext4"}
+
+    def make(kind: str) -> Path:
+        need(programs[kind])
+        if kind not in made:
+            path = tools.parent / f"{kind}.img"
+            commands = {
+                "erofs": ["mkfs.erofs", "-zlz4hc", "--all-root", str(path), str(tools)],
+                "squashfs": ["mksquashfs", str(tools), str(path), "-quiet", "-noappend", "-all-root"],
+                "ext4": ["mkfs.ext4", "-q", "-d", str(tools), str(path), "8M"],
+            }
+            subprocess.run(commands[kind], check=True, capture_output=True)
+            made[kind] = path
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def image(images: Callable[[str], Path]) -> Path:
+    return images("erofs" if shutil.which("mkfs.erofs") else "squashfs")
+
+
+@pytest.fixture
+def traces(image: Path) -> Iterator[support.Traces]:
+    """What there is before the test, compared after it."""
+    found = support.Traces(image)
+    yield found
+    found.check()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def containers(
+    can_mount: None, tools: Path, tmp_path: Path, traces: support.Traces
+) -> Iterator[Callable[..., support.Container]]:
+    """Makes containers by runc from a configuration that ``change`` may change; ended and looked at afterwards."""
+    need("runc")
+    made: list[support.Container] = []
+
+    def make(
+        change: Callable[[dict[str, Any]], None] | None = None,
+        arguments: tuple[str, ...] = ("/bin/sleep", "100000"),
+        runtime: str = "runc",
+        prepare: Callable[[Path], None] | None = None,
+        settle: Callable[[support.Container], None] | None = None,
+    ) -> support.Container:
+        need(runtime)
+        number = next(_numbers)
+        rootfs = support.busybox_tree(tmp_path / f"rootfs-{number}")
+        for name in ("proc", "dev", "tmp"):
+            (rootfs / name).mkdir()
+        if prepare:
+            prepare(rootfs)
+        config = support.default_config(list(arguments), rootfs)
+        config["linux"]["cgroupsPath"] = f"/crashcart-test-{os.getpid()}-{number}"
+        if change:
+            change(config)
+        container = support.run_container(runtime, tmp_path, f"cc{os.getpid()}x{number}", config, rootfs)
+        made.append(container)
+        if settle:
+            settle(container)
+        traces.watch(container.pid)
+        return container
+
+    yield make
+    try:
+        traces.check()
+    finally:
+        for container in made:
+            container.delete()
+
+
+@pytest.fixture
+def enter(crashcart: Path, image: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs crashcart with the test's image on a container, to its end."""
+
+    def run(
+        container: support.Container | int | str,
+        *command: str,
+        options: tuple[str, ...] = (),
+        tools: tuple[str, ...] | None = None,
+        input: str = "",
+        without: str = "",
+        wrapper: tuple[str, ...] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        words = [*wrapper, str(crashcart), *(("-i", str(image)) if tools is None else tools), *options]
+        if isinstance(container, support.Container):
+            words += ["--root", str(container.state), container.id]
+        else:
+            words += [str(container)]
+        if command:
+            words += ["--", *command]
+        environment = {**os.environ, "CRASHCART_WITHOUT": without}
+        return subprocess.run(
+            words, input=input, capture_output=True, text=True, timeout=120, env=environment, check=False
+        )
+
+    return run

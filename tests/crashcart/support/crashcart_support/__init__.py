@@ -1,0 +1,196 @@
+"""Containers for crashcart's tests, and what they must look like afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_NAMES = "sh ls cat ps sleep echo env tty stty id true false kill mkdir rmdir rm ln mount grep head yes test readlink"
+APPLETS = _NAMES.split()
+DEADLINE = 60.0
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Poll until ``condition`` gives something true; fail after a deadline that no machine needs."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not within {DEADLINE:.0f} seconds")
+
+
+def busybox_tree(root: Path) -> Path:
+    """bin/ with busybox and its applets."""
+    (root / "bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", root / "bin/busybox")
+    for applet in APPLETS:
+        (root / "bin" / applet).symlink_to("busybox")
+    return root
+
+
+def default_config(arguments: list[str], root: Path) -> dict[str, Any]:
+    """A runtime configuration much like docker's, without cgroups."""
+    namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]
+    capabilities = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"]
+    devices = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}
+    terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": arguments,
+            "env": ["PATH=/bin", "MINE=container", "LD_PRELOAD=/evil.so"],
+            "cwd": "/",
+            "capabilities": {kind: list(capabilities) for kind in ("bounding", "effective", "permitted")},
+            "noNewPrivileges": False,
+        },
+        "root": {"path": str(root), "readonly": False},
+        "hostname": "container",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            devices,
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": terminals},
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "size=1m"]},
+        ],
+        "linux": {
+            "namespaces": namespaces,
+            "maskedPaths": ["/proc/kcore", "/proc/keys"],
+            "readonlyPaths": ["/proc/sys"],
+        },
+    }
+
+
+class Container:
+    """A container run by runc: ``pid`` of its first process, ``id`` and the ``state`` directory it is known in."""
+
+    def __init__(self, runtime: str, state: Path, id: str, pid: int, rootfs: Path) -> None:
+        self.runtime = runtime
+        self.state = state
+        self.id = id
+        self.pid = pid
+        self.rootfs = rootfs
+
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command by the runtime's own exec."""
+        words = [self.runtime, "--root", str(self.state), "exec", self.id, *command]
+        return subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End the first process, and with it the container."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def delete(self) -> None:
+        words = [self.runtime, "--root", str(self.state), "delete", "--force", self.id]
+        subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def run_container(runtime: str, base: Path, id: str, config: dict[str, Any], rootfs: Path) -> Container:
+    """Start a container from this configuration."""
+    bundle = base / f"bundle-{id}"
+    bundle.mkdir()
+    (bundle / "config.json").write_text(json.dumps(config))
+    state = base / "state"
+    words = [runtime, "--root", str(state), "run", "--detach", "--bundle", str(bundle)]
+    words += ["--pid-file", str(bundle / "pid"), id]
+    with open(bundle / "log", "wb") as log:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+    assert done.returncode == 0, (bundle / "log").read_text()
+    return Container(runtime, state, id, int((bundle / "pid").read_text()), rootfs)
+
+
+def stat_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    text = stat_of(pid)
+    return text is not None and text.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def members(pid: int, kind: str = "pid") -> set[int]:
+    """Every live process that shares a namespace with ``pid``."""
+    mine = os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}/ns/{kind}").st_ino == mine and alive(int(name)):
+                    found.add(int(name))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # gone, or one that this container of a machine may not look at
+    return found
+
+
+def mountinfo(pid: int | str) -> list[str]:
+    return Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+
+
+def loop_devices() -> dict[str, str]:
+    """Loop devices in use, with the files behind them."""
+    found = {}
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            found[path.parts[3]] = path.read_text().strip()
+        except OSError:
+            continue  # freed while we looked
+    return found
+
+
+def temporary_files() -> set[str]:
+    """What of ours could have been left in the temporary directories."""
+    return {
+        name
+        for directory in ("/tmp", "/var/tmp", "/dev/shm", "/run")
+        for name in os.listdir(directory)
+        if "crashcart" in name
+    }
+
+
+class Traces:
+    """The state that a session must leave as it found it, of the host and of containers."""
+
+    def __init__(self, image: Path) -> None:
+        self.image = str(image)
+        self.host = mountinfo("self")
+        self.files = temporary_files()
+        self.containers: dict[int, tuple[list[str], list[str], set[int]]] = {}
+
+    def watch(self, pid: int) -> None:
+        """From now on, this container (a process of it) must not change."""
+        self.containers[pid] = (mountinfo(pid), self._devices(pid), members(pid))
+
+    def _devices(self, pid: int) -> list[str]:
+        try:
+            return sorted(os.listdir(f"/proc/{pid}/root/dev"))
+        except FileNotFoundError:
+            return []
+
+    def ours(self) -> list[str]:
+        """Loop devices behind which the tests' image is."""
+        return [device for device, file in loop_devices().items() if file.startswith(self.image.rpartition("/")[0])]
+
+    def check(self) -> None:
+        """Wait for what the kernel frees a moment later; then all must be as it was."""
+        until(lambda: not self.ours(), f"a loop device of {self.image} is left")
+        assert mountinfo("self") == self.host, "the host's mounts changed"
+        assert temporary_files() <= self.files, "temporary files are left"
+        for pid, (mounts, devices, processes) in self.containers.items():
+            if not alive(pid):
+                continue
+            until(lambda pid=pid, processes=processes: members(pid) <= processes, "processes of the session are left")
+            assert mountinfo(pid) == mounts, "the container's mounts changed"
+            assert self._devices(pid) == devices, "the container's /dev changed"
