@@ -2,15 +2,13 @@
 
 import os
 
-from ocicommon.linux.capabilities import capget, names
 from ocicommon.linux.process import pidfd_send_signal, prlimit
 
-from railcar import birth, cgroups, config, documents, handshake, inside, placing, state, stub, tracing
+from railcar import birth, config, documents, handshake, inside, placing, state, stub, tracing
 from railcar.errors import ConfigError, RailcarError, StepError
-from railcar.plan import namespaces as namespace_plan
-from railcar.plan import process as process_plan
 from railcar.plan import seccomp as seccomp_plan
-from railcar.rootfs import build, planning, sources
+from railcar.plan.container import Options, Plans
+from railcar.rootfs import build, sources
 from railcar.versions import SPEC_VERSION
 
 TYPE_CHECKING = False
@@ -18,29 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from railcar.state import Record
-
-
-class Options:
-    """What the command line adds to the bundle. `preserve`: number of descriptors from 3 on that are passed on."""
-
-    __slots__ = (
-        "cgroup_manager",
-        "console_socket",
-        "init",
-        "no_new_keyring",
-        "no_pivot",
-        "pid_file",
-        "pidfd_socket",
-        "preserve",
-        "rootless",
-        "systemd_cgroup",
-    )
-
-    def __init__(self) -> None:
-        self.pid_file = self.console_socket = self.pidfd_socket = ""
-        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = self.init = False
-        self.preserve = 0
-        self.cgroup_manager = "cgroupfs"
 
 
 class Created:
@@ -54,71 +29,6 @@ class Created:
         self.warnings: list[str] = []
 
 
-class _Plans:
-    """Everything decided before the first side effect."""
-
-    __slots__ = ("cgroup", "filter", "hooks", "loaded", "namespaces", "net_devices", "process", "rootfs", "warnings")
-
-    def __init__(self, loaded: config.Loaded, container_id: str, options: Options) -> None:
-        value = loaded.value
-        linux = value.get("linux") or {}
-        self.loaded = loaded
-        self.hooks: dict[str, Any] = value.get("hooks") or {}
-        self.warnings: list[str] = []
-        self.process = None
-        self.filter = None
-        if value.get("process"):
-            self.process = process_plan.plan(value["process"], linux, options.preserve)
-            self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
-            _check_terminal(self.process, options)
-        self.cgroup = _plan_cgroup(value, linux, container_id, options)
-        born = self.cgroup is not None and self.cgroup.mode == "v2" and not options.systemd_cgroup
-        self.namespaces = namespace_plan.plan(value, born)
-        shown = None
-        if self.cgroup is not None:
-            shown = cgroups.from_record(self.cgroup.record()).mounts_for
-            self.warnings += self.cgroup.warnings
-        self.rootfs = planning.plan(value, loaded.bundle, no_pivot=options.no_pivot, cgroup_mounts=shown)
-        self.net_devices: list[tuple[str, str]] = []
-        if linux.get("netDevices"):
-            from railcar import netdevices
-
-            self.net_devices = netdevices.checked(linux)
-        if self.process is not None and "user" not in self.namespaces.types:
-            lacking = self.process.permitted & ~capget()[1]
-            if lacking:
-                self.warnings.append(
-                    f"capabilities that cannot be granted here are left out: {', '.join(names(lacking))}"
-                )
-
-
-def _check_terminal(process: process_plan.Process, options: Options) -> None:
-    if options.console_socket and not process.terminal:
-        raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
-
-
-def _plan_cgroup(value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options) -> "Any":
-    if options.cgroup_manager == "disabled":
-        return None
-    owner = None
-    listed = {entry["type"] for entry in linux.get("namespaces") or ()}
-    if {"user", "cgroup"} <= listed and linux.get("uidMappings"):
-        owner = (
-            namespace_plan.to_host(namespace_plan._ranges(linux.get("uidMappings")), 0),
-            namespace_plan.to_host(namespace_plan._ranges(linux.get("gidMappings")), 0),
-        )
-    return cgroups.plan(
-        cgroups.layout.find(),
-        container_id,
-        linux.get("cgroupsPath"),
-        linux.get("resources"),
-        systemd=options.systemd_cgroup,
-        rootless=options.rootless,
-        owner=owner if owner and -1 not in owner else None,
-        annotations=value.get("annotations"),
-    )
-
-
 def create(root: str, container_id: str, bundle: str, options: Options, relay: bool = False) -> Created:
     """Create a container. `relay`: this command relays the terminal, so without a console socket it gets one end.
 
@@ -127,7 +37,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     state.check_id(container_id)
     check_preserved(options.preserve)
     loaded = config.load(bundle)
-    plans = _Plans(loaded, container_id, options)
+    plans = Plans(loaded, container_id, options)
     if plans.process is not None and plans.process.terminal and not options.console_socket and not relay:
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     tracing.mark("plan")
@@ -152,7 +62,7 @@ def check_preserved(count: int) -> None:
 class _Creation:
     """The doing, with a memory of what has to be undone."""
 
-    def __init__(self, root: str, container_id: str, plans: _Plans, options: Options) -> None:
+    def __init__(self, root: str, container_id: str, plans: Plans, options: Options) -> None:
         self.plans, self.options = plans, options
         self.group: Any = None
         self.born: birth.Born | None = None
@@ -304,7 +214,7 @@ class _Creation:
         if plans.process is not None:
             placing.apply(born.pid, plans.process)
             for resource, soft, hard in plans.process.rlimits:
-                _limit(born.pid, resource, soft, hard)
+                limit(born.pid, resource, soft, hard)
         if self.group is not None:
             self.group.apply_late()
         record.data.pop("creator")
@@ -395,7 +305,8 @@ class _Creation:
         removing.remove_directory(self.record.directory)
 
 
-def _limit(pid: int, resource: int, soft: int, hard: int) -> None:
+def limit(pid: int, resource: int, soft: int, hard: int) -> None:
+    """Set a resource limit of a process that waits: late, or it would bind the set-up itself. Raises StepError."""
     try:
         prlimit(pid, resource, soft, hard)
     except OSError as error:
@@ -404,6 +315,18 @@ def _limit(pid: int, resource: int, soft: int, hard: int) -> None:
         name = next((key for key, number in RESOURCES.items() if number == resource), str(resource))
         hint = "raising a hard limit needs CAP_SYS_RESOURCE" if error.errno == 1 else ""
         raise StepError("process.rlimits", f"{name} {soft}:{hard}", error.errno or 0, hint) from None
+
+
+def listener_state(record: "Record", filter_: seccomp_plan.Filter, pid: int) -> bytes:
+    """What goes with a seccomp listener: the container process state. config-linux.md, "Container Process State"."""
+    shown = {
+        "ociVersion": SPEC_VERSION,
+        "fds": ["seccompFd"],
+        "pid": pid or record.pid,
+        "metadata": filter_.metadata,
+        "state": record.public("creating"),
+    }
+    return documents.compact(shown).encode()
 
 
 def _fifo(path: str, first: int) -> int:

@@ -75,11 +75,11 @@ class Job:
 
 
 def run(job: Job, joined: bool) -> None:
-    """The whole of the child; does not return. `joined`: its namespaces by path were entered by the process between."""
+    """The whole of the child of `create`; does not return. `joined`: the process between entered namespaces by path."""
     try:
         _prepare(job, joined)
         _mount(job)
-        _finish(job)
+        finish(job)
     except BaseException as error:
         job.channel.tell_error(error)
     os._exit(1)
@@ -188,7 +188,15 @@ def _terminal(job: Job) -> int:
     return peer
 
 
-def _finish(job: Job) -> None:
+def _pass_on(job: Job, inherited: bool) -> None:
+    """Whether the stub gets its descriptors."""
+    for fd in (job.go, job.reply, job.proc):
+        if fd >= 0:
+            os.set_inheritable(fd, inherited)
+
+
+def finish(job: Job) -> None:
+    """From inside the root on: identity, the report that all is ready, and the stub. Also the end of `exec`'s child."""
     process = job.process
     if process is None:
         _idle(job)
@@ -218,9 +226,7 @@ def _finish(job: Job) -> None:
     tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
-    for fd in (job.go, job.reply, job.proc):
-        if fd >= 0:
-            os.set_inheritable(fd, True)
+    _pass_on(job, True)
     argv = [b"railcar", found[0], *process.arguments]
     job.channel.ask(handshake.READY)
     set_parent_death_signal(0)
@@ -280,8 +286,7 @@ def _start_from_python(job: Job, process: "Process") -> None:
         if not use_stub:
             os.write(job.reply, b"S")
 
-    os.set_inheritable(job.reply, use_stub)
-    os.set_inheritable(job.go, use_stub)
+    _pass_on(job, use_stub)
     if use_stub and job.wait:
         os.write(job.go, b"G")  # the stub waits for a byte as well: this one is for it
     identity.become(process, load, look_up)

@@ -40,9 +40,7 @@ def find(argument: bytes, search: str, emulated: bool) -> bytes:
         return path
     if denied:
         _check(denied, os.fsdecode(denied))
-    raise RailcarError(
-        f'exec: "{shown}": executable file not found in $PATH ({search}): executable file not found in $PATH'
-    )
+    raise RailcarError(f'exec: "{shown}" is in no directory of PATH ({search}): executable file not found in $PATH')
 
 
 def _is_file(path: bytes) -> bool:

@@ -92,16 +92,16 @@ def check(record: "Record", said: bytes, pidfd: int) -> None:
     failed = stub.failure(said)
     if failed is not None:
         step, number = failed
-        raise explain(record, step, number)
+        arguments = (record.config().get("process") or {}).get("args") or ["?"]
+        raise explain(str(arguments[0]), step, number)
     if not said:
         raise RailcarError(f"the first process of {record.container_id} was killed before it could start the program")
 
 
-def explain(record: "Record", step: str, number: int) -> RailcarError:
+def explain(program: str, step: str, number: int) -> RailcarError:
     """The stub's errno as a sentence, with the program's name."""
     if step != stub.STEPS[4]:
         return StepError(step, "", number)
-    arguments = (record.config().get("process") or {}).get("args") or ["?"]
     hint = ""
     if number == errno.ENOEXEC:
         hint = "it is neither a program for this machine nor a script with a #! line"
@@ -109,7 +109,7 @@ def explain(record: "Record", step: str, number: int) -> RailcarError:
         hint = "it, or the interpreter that it names, does not exist in the container"
     elif number == errno.EACCES:
         hint = "a security module or the file's mode forbids it"
-    return StepError("exec", str(arguments[0]), number, hint)
+    return StepError("exec", program, number, hint)
 
 
 def after(record: "Record") -> None:

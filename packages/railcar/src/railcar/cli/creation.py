@@ -5,8 +5,8 @@ import os
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
 from railcar.cli.parse import Arguments, Globals
-from railcar.creating import Options
 from railcar.errors import UsageError
+from railcar.plan.container import Options
 
 
 def options_of(options: Globals, arguments: Arguments) -> Options:

@@ -7,6 +7,7 @@ from railcar.cli import log
 from railcar.cli.creation import options_of
 from railcar.cli.parse import Arguments, Globals
 from railcar.errors import RailcarError
+from railcar.plan.container import Options
 
 
 def run(options: Globals, arguments: Arguments) -> int:
@@ -52,7 +53,7 @@ def _start(created: creating.Created) -> None:
     starting.after(created.record)
 
 
-def _detached(options: Globals, arguments: Arguments, wanted: creating.Options, bundle: str) -> int:
+def _detached(options: Globals, arguments: Arguments, wanted: Options, bundle: str) -> int:
     created = creating.create(options.root, arguments.positional[0], bundle, wanted)
     for warning in created.warnings:
         log.warn(warning)

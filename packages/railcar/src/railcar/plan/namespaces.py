@@ -69,8 +69,8 @@ def plan(config: "dict[str, Any]", born_in_cgroup: bool) -> Namespaces:
             result.new |= flag
     if result.late & CLONE_NEWCGROUP and born_in_cgroup:
         result.late &= ~CLONE_NEWCGROUP
-    result.uid_map = _ranges(linux.get("uidMappings"))
-    result.gid_map = _ranges(linux.get("gidMappings"))
+    result.uid_map = ranges(linux.get("uidMappings"))
+    result.gid_map = ranges(linux.get("gidMappings"))
     if result.new_user and not (result.uid_map and result.gid_map):
         raise ConfigError("a new user namespace needs linux.uidMappings and linux.gidMappings")
     if (result.uid_map or result.gid_map) and "user" not in listed:
@@ -84,7 +84,8 @@ def plan(config: "dict[str, Any]", born_in_cgroup: bool) -> Namespaces:
     return result
 
 
-def _ranges(mappings: "list[dict[str, Any]] | None") -> "list[Range]":
+def ranges(mappings: "list[dict[str, Any]] | None") -> "list[Range]":
+    """The mappings of config.json as (inside, outside, size)."""
     return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in mappings or ()]
 
 

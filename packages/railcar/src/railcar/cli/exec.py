@@ -1,0 +1,101 @@
+"""`railcar exec`."""
+
+import os
+
+from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
+
+from railcar import config, documents, executing, state
+from railcar.cli.creation import preserved
+from railcar.cli.parse import Arguments, Globals, whole_number
+from railcar.errors import ConfigError, RailcarError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def run(options: Globals, arguments: Arguments) -> int:
+    """The program's exit code, 128 + N after signal N; 0 at once with --detach; 255 when it could not be run."""
+    wanted = executing.Options()
+    wanted.preserve = preserved(arguments)
+    close_range(3 + wanted.preserve, flags=CLOSE_RANGE_CLOEXEC)
+    wanted.cgroups = arguments.many("cgroup")
+    wanted.console_socket = arguments.text("console-socket") or ""
+    wanted.pidfd_socket = arguments.text("pidfd-socket") or ""
+    wanted.pid_file = os.path.abspath(arguments.text("pid-file") or "") if arguments.given("pid-file") else ""
+    wanted.ignore_paused = arguments.flag("ignore-paused")
+    detach = arguments.flag("detach")
+    wanted.relay = not detach
+    container_id = arguments.positional[0]
+    process = _process(options, arguments)
+    if detach:
+        executing.execute(options.root, container_id, process, wanted)
+        return 0
+    from railcar import console
+    from railcar.foreground import Foreground
+
+    foreground = Foreground()
+    try:
+        made = executing.execute(options.root, container_id, process, wanted)
+        if made.console is not None:
+            master = console.receive(made.console)
+            if master >= 0:
+                foreground.attach(master)
+        return foreground.run(made.pid, made.pidfd)
+    finally:
+        foreground.close()
+
+
+def _process(options: Globals, arguments: Arguments) -> "dict[str, Any]":
+    """The process object: of the file, or the container's own with what the options change. Raises RailcarError."""
+    path = arguments.text("process")
+    command = arguments.positional[1:]
+    if path:
+        if command:
+            raise UsageError("exec: --process has the program already: leave out the command")
+        try:
+            process: dict[str, Any] = documents.read(path)
+        except OSError as error:
+            raise ConfigError(f"cannot read the process file {path}: {error.strerror}") from None
+        config.process(process, path)
+        if arguments.flag("tty"):
+            process["terminal"] = True
+        return process
+    if not command:
+        raise UsageError("exec: the command is missing: railcar exec [OPTIONS] ID COMMAND...")
+    record = state.find(options.root, arguments.positional[0])
+    try:
+        base = record.config().get("process") or {}
+    except FileNotFoundError:
+        raise RailcarError(f"cannot exec in {record.container_id}: it is still being created") from None
+    process = executing.process_of(base, command)
+    process["terminal"] = arguments.flag("tty")
+    if arguments.text("user"):
+        process["user"] = executing.user_of(arguments.text("user") or "")
+    gids = [whole_number(text, "--additional-gids", 0, config.MAXIMUM_ID) for text in arguments.many("additional-gids")]
+    if gids:
+        user = dict(process.get("user") or {})
+        user["additionalGids"] = [*(user.get("additionalGids") or ()), *gids]
+        process["user"] = user
+    if arguments.text("cwd"):
+        process["cwd"] = arguments.text("cwd")
+    if arguments.many("env"):
+        process["env"] = [*(process.get("env") or ()), *arguments.many("env")]
+    if arguments.many("cap"):
+        process["capabilities"] = _with_capabilities(process.get("capabilities") or {}, arguments.many("cap"))
+    if arguments.flag("no-new-privs"):
+        process["noNewPrivileges"] = True
+    if arguments.text("apparmor"):
+        process["apparmorProfile"] = arguments.text("apparmor")
+    if arguments.text("process-label"):
+        process["selinuxLabel"] = arguments.text("process-label")
+    config.process(process, "exec")
+    return process
+
+
+def _with_capabilities(sets: "dict[str, Any]", names: list[str]) -> "dict[str, Any]":
+    """Add to what the program may use and gain; never to the inheritable set (CVE-2022-29162)."""
+    made = dict(sets)
+    for kind in ("bounding", "effective", "permitted"):
+        made[kind] = [*(sets.get(kind) or ()), *(name for name in names if name not in (sets.get(kind) or ()))]
+    return made

@@ -1,0 +1,57 @@
+"""The child of `exec`: into the namespaces by the pidfd of the container's first process, then on as at `create`."""
+
+import os
+
+from ocicommon.linux import lockdown
+from ocicommon.linux.namespaces import setns
+from ocicommon.linux.process import set_dumpable, set_parent_death_signal
+
+from railcar import birth, identity, inside
+from railcar.errors import StepError
+
+
+def preload(job: inside.Job) -> None:
+    """Import what is needed inside: there an import would run the container's code."""
+    wanted = ["railcar.console", "railcar.lookup"]
+    if job.filter is not None:
+        wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
+    lockdown.preload(wanted)
+
+
+def run(job: inside.Job, pidfd: int, flags: int, in_user_namespace: bool) -> None:
+    """The whole of the child; does not return. `flags`: the namespaces that are still to be entered, all at once."""
+    try:
+        set_parent_death_signal(9)
+        identity.reset_signals()
+        os.setsid()
+        for fd in job.task_fds:
+            os.write(fd, b"0")
+        lockdown.lock()
+        if flags:
+            try:
+                setns(pidfd, flags)
+            except OSError as error:
+                raise StepError("enter the container's namespaces", "", error.errno or 0) from None
+        if in_user_namespace:
+            birth.become_root()
+            set_parent_death_signal(9)
+        set_dumpable(False)
+        if job.console is not None:
+            _terminal(job)
+        inside.finish(job)
+    except BaseException as error:
+        job.channel.tell_error(error)
+    os._exit(1)
+
+
+def _terminal(job: inside.Job) -> None:
+    from railcar import console
+
+    assert job.process is not None
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    ptmx, peer = console.open_pair(root, job.process.console_size)
+    os.close(root)
+    console.send(job.console, ptmx)
+    os.close(ptmx)
+    job.console.close()
+    console.take(peer)

@@ -1,0 +1,288 @@
+"""`exec`: one more process in a container, by the same stages: planned here, made inside, ended by the stub."""
+
+import os
+
+from ocicommon.linux.namespaces import CLONE_NEWPID, CLONE_NEWUSER, TYPES, setns
+from ocicommon.linux.process import clone3, pidfd_send_signal, set_dumpable
+
+from railcar import birth, config, creating, entering, handshake, inside, placing, starting, state, stub, tracing
+from railcar.errors import ConfigError, RailcarError, StepError
+from railcar.plan import process as process_plan
+from railcar.plan import seccomp as seccomp_plan
+from railcar.plan.namespaces import Namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from railcar.state import Record
+
+
+class Options:
+    """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own."""
+
+    __slots__ = ("cgroups", "console_socket", "ignore_paused", "pid_file", "pidfd_socket", "preserve", "relay")
+
+    def __init__(self) -> None:
+        self.cgroups: list[str] = []
+        self.console_socket = self.pid_file = self.pidfd_socket = ""
+        self.ignore_paused = self.relay = False
+        self.preserve = 0
+
+
+class Executed:
+    """The process, as its parent holds it. `console`: our end of a terminal that this command relays, or None."""
+
+    __slots__ = ("console", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, console: "Any") -> None:
+        self.pid, self.pidfd, self.console = pid, pidfd, console
+
+
+def execute(root: str, container_id: str, given: "dict[str, Any]", options: Options) -> Executed:
+    """Run a process object (already checked) in a container. Raises RailcarError; then nothing of it is left."""
+    creating.check_preserved(options.preserve)
+    record = state.find(root, container_id)
+    refuse(record, options)
+    kept = record.config()
+    linux = kept.get("linux") or {}
+    process = process_plan.plan(given, linux, options.preserve)
+    if process.terminal and not (options.console_socket or options.relay):
+        raise ConfigError("a terminal needs --console-socket, since this command does not stay to relay it")
+    if options.console_socket and not process.terminal:
+        raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
+    filter_ = seccomp_plan.plan(linux.get("seccomp"), process, stub.supported())
+    tracing.mark("plan")
+    return _Execution(record, process, filter_, options).run()
+
+
+def refuse(record: "Record", options: Options) -> None:
+    """Only a created or running container takes a process, and a paused one when told so."""
+    status = record.status()
+    name = record.container_id
+    if status == "stopped":
+        raise RailcarError(f"cannot exec in a stopped container: {name}: container not running")
+    if status == "creating":
+        raise RailcarError(f"cannot exec in {name}: it is still being created")
+    if status == "paused" and not options.ignore_paused:
+        raise RailcarError("cannot exec in a paused container")
+
+
+class _Execution:
+    def __init__(
+        self,
+        record: "Record",
+        process: process_plan.Process,
+        filter_: "seccomp_plan.Filter | None",
+        options: Options,
+    ) -> None:
+        self.record, self.process, self.filter, self.options = record, process, filter_, options
+        self.pid = 0
+        self.pidfd = -1
+
+    def run(self) -> Executed:
+        record = self.record
+        first_pidfd = record.pidfd()
+        if first_pidfd < 0:
+            raise RailcarError(f"cannot exec in a stopped container: {record.container_id}: container not running")
+        group = self._group()
+        channel = handshake.Channel()
+        job = inside.Job(channel, Namespaces())
+        job.process, job.filter, job.wait = self.process, self.filter, False
+        job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
+        ours, replies = self._equip(job)
+        if group is not None:
+            job.task_fds = group.task_fds
+        flags = 0
+        for kind in record.data.get("namespaces") or ():
+            flags |= TYPES[kind][0]
+        cgroup_fd = group.clone_fd if group is not None else -1
+        entering.preload(job)
+        tracing.mark("equip")
+        # From here on a process of the container may see the child: it must not look into it.
+        set_dumpable(False)
+        outer = flags & CLONE_NEWPID
+        if os.geteuid() != 0:
+            outer |= flags & CLONE_NEWUSER
+        if outer:
+            _enter(first_pidfd, outer)
+        initial, final = self.process.affinity
+        placing.affinity(0, initial, "process.execCPUAffinity.initial")
+        try:
+            self.pid, self.pidfd = clone3(0, cgroup_fd=cgroup_fd, want_pidfd=True)
+        except OSError as error:
+            raise StepError("exec", "make the process", error.errno or 0, birth.clone_hint(error.errno or 0)) from None
+        if self.pid == 0:
+            try:
+                channel.in_child()
+                entering.run(job, first_pidfd, flags & ~outer, bool(flags & CLONE_NEWUSER))
+            finally:
+                os._exit(1)
+        channel.in_host()
+        try:
+            self._talk(channel, job, replies, final)
+        except BaseException:
+            self._undo()
+            raise
+        if group is not None:
+            group.close()
+        os.close(first_pidfd)
+        return Executed(self.pid, self.pidfd, ours)
+
+    def _group(self) -> "Any":
+        group = self.record.group()
+        if group is None:
+            return None
+        for entry in self.options.cgroups:
+            _descend(group.paths, entry)
+        group.open(self.record.pid)
+        return group
+
+    def _equip(self, job: inside.Job) -> "tuple[Any, int]":
+        options, process = self.options, self.process
+        first = 3 + options.preserve
+        replies, write = os.pipe2(os.O_CLOEXEC)
+        job.reply = _above(write, first)
+        if process.label:
+            job.proc = placing.procfs(first)
+        loads = self.filter is not None and self.filter.place == "stub"
+        if stub.supported():
+            job.stub = stub.executable(
+                stub.image(
+                    stub.Needs(
+                        go=-1,
+                        reply=job.reply,
+                        proc=job.proc,
+                        label=process.label,
+                        attribute=process.attribute,
+                        program=self.filter.program if self.filter is not None and loads else b"",
+                        flags=self.filter.flags if self.filter is not None and loads else 0,
+                    )
+                )
+            )
+        ours = None
+        if process.terminal:
+            from railcar import console
+
+            if options.console_socket:
+                job.console = console.connect(options.console_socket)
+            else:
+                ours, job.console = console.pair()
+        if self.filter is not None and self.filter.listener:
+            from railcar import console
+
+            job.listener = console.connect(self.filter.listener)
+            job.state = creating.listener_state(self.record, self.filter, 0)
+        return ours, replies
+
+    def _talk(self, channel: handshake.Channel, job: inside.Job, replies: int, final: str) -> None:
+        os.close(job.reply)
+        for fd in (job.stub, job.proc):
+            if fd >= 0:
+                os.close(fd)
+        for sock in (job.console, job.listener):
+            if sock is not None:
+                sock.close()
+        kind, _ = channel.hear()
+        if kind != handshake.READY:
+            raise self._death()
+        placing.apply(self.pid, self.process)
+        placing.affinity(self.pid, final, "process.execCPUAffinity.final")
+        for resource, soft, hard in self.process.rlimits:
+            creating.limit(self.pid, resource, soft, hard)
+        tracing.mark("ready")
+        creating.pid_file(self.options.pid_file, self.pid)
+        if self.options.pidfd_socket:
+            placing.send_pidfd(self.options.pidfd_socket, self.pidfd, b"setns")
+        channel.go()
+        said = b""
+        while piece := os.read(replies, 65536):
+            said += piece
+        os.close(replies)
+        tracing.mark("exec")
+        if said.startswith(handshake.ERROR):
+            raise handshake.decode(said[1:])
+        failed = stub.failure(said)
+        if failed is not None:
+            raise starting.explain(os.fsdecode(self.process.arguments[0]), *failed)
+        if not said:
+            raise self._death()
+
+    def _death(self) -> RailcarError:
+        status = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        how = "ended"
+        if status is not None and status.si_code != os.CLD_EXITED:
+            how = f"was killed by signal {status.si_status}"
+        return RailcarError(f"the process {how} before it could start the program in {self.record.container_id}")
+
+    def _undo(self) -> None:
+        try:
+            pidfd_send_signal(self.pidfd, 9)
+        except OSError:
+            pass
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass
+        if self.options.pid_file:
+            try:
+                os.unlink(self.options.pid_file)
+            except OSError:
+                pass
+
+
+def _enter(pidfd: int, flags: int) -> None:
+    try:
+        setns(pidfd, flags)
+    except OSError as error:
+        raise StepError("enter the container's namespaces", "", error.errno or 0) from None
+
+
+def _above(fd: int, first: int) -> int:
+    if fd >= first:
+        return fd
+    import fcntl
+
+    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
+    os.close(fd)
+    return higher
+
+
+def _descend(paths: dict[str, str], entry: str) -> None:
+    """Apply one --cgroup: `PATH` for all controllers, or `cpu,memory:PATH`. Raises RailcarError."""
+    names, colon, path = entry.partition(":")
+    if not colon:
+        names, path = "", entry
+    for name in names.split(",") if names else list(paths):
+        if name not in paths:
+            raise RailcarError(f'--cgroup {entry}: the container has no "{name}" cgroup: bad sub cgroup path')
+        target = os.path.normpath(paths[name] + "/" + path)
+        if target != paths[name] and not target.startswith(paths[name] + "/"):
+            raise RailcarError(f"--cgroup {entry}: {target} is not below {paths[name]}: bad sub cgroup path")
+        if not os.path.isdir(target):
+            raise RailcarError(f"--cgroup {entry}: {target} does not exist: bad sub cgroup path")
+        paths[name] = target
+
+
+def process_of(base: "dict[str, Any]", arguments: list[str]) -> "dict[str, Any]":
+    """The container's own process as the start for an exec: its user, environment, directory and limits."""
+    if not base:
+        base = {"cwd": "/", "user": {"uid": 0, "gid": 0}}
+    made = {key: value for key, value in base.items() if key not in ("args", "commandLine", "consoleSize", "terminal")}
+    made["args"] = arguments
+    return made
+
+
+def user_of(text: str) -> "dict[str, Any]":
+    """`UID[:GID]`, ASCII digits only, each a valid id. Raises ConfigError."""
+    uid, colon, gid = text.partition(":")
+    found: dict[str, Any] = {"uid": _id(uid, text), "gid": 0}
+    if colon:
+        found["gid"] = _id(gid, text)
+    return found
+
+
+def _id(digits: str, text: str) -> int:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 10 or int(digits) > config.MAXIMUM_ID:
+        raise ConfigError(f'--user is "{text}": it is UID or UID:GID, numbers from 0 to {config.MAXIMUM_ID}')
+    return int(digits)

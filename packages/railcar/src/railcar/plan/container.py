@@ -1,0 +1,102 @@
+"""All that is decided of a container before the first side effect: `railcar.plan`, the root and the cgroup together."""
+
+from ocicommon.linux.capabilities import capget, names
+
+from railcar import cgroups, config, stub
+from railcar.errors import ConfigError
+from railcar.plan import namespaces as namespace_plan
+from railcar.plan import process as process_plan
+from railcar.plan import seccomp as seccomp_plan
+from railcar.rootfs import planning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Options:
+    """What the command line adds to the bundle. `preserve`: number of descriptors from 3 on that are passed on."""
+
+    __slots__ = (
+        "cgroup_manager",
+        "console_socket",
+        "init",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+        "preserve",
+        "rootless",
+        "systemd_cgroup",
+    )
+
+    def __init__(self) -> None:
+        self.pid_file = self.console_socket = self.pidfd_socket = ""
+        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = self.init = False
+        self.preserve = 0
+        self.cgroup_manager = "cgroupfs"
+
+
+class Plans:
+    """Everything decided before the first side effect."""
+
+    __slots__ = ("cgroup", "filter", "hooks", "loaded", "namespaces", "net_devices", "process", "rootfs", "warnings")
+
+    def __init__(self, loaded: config.Loaded, container_id: str, options: Options) -> None:
+        value = loaded.value
+        linux = value.get("linux") or {}
+        self.loaded = loaded
+        self.hooks: dict[str, Any] = value.get("hooks") or {}
+        self.warnings: list[str] = []
+        self.process = None
+        self.filter = None
+        if value.get("process"):
+            self.process = process_plan.plan(value["process"], linux, options.preserve)
+            self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
+            _check_terminal(self.process, options)
+        self.cgroup = _plan_cgroup(value, linux, container_id, options)
+        born = self.cgroup is not None and self.cgroup.mode == "v2" and not options.systemd_cgroup
+        self.namespaces = namespace_plan.plan(value, born)
+        shown = None
+        if self.cgroup is not None:
+            shown = cgroups.from_record(self.cgroup.record()).mounts_for
+            self.warnings += self.cgroup.warnings
+        self.rootfs = planning.plan(value, loaded.bundle, no_pivot=options.no_pivot, cgroup_mounts=shown)
+        self.net_devices: list[tuple[str, str]] = []
+        if linux.get("netDevices"):
+            from railcar import netdevices
+
+            self.net_devices = netdevices.checked(linux)
+        if self.process is not None and "user" not in self.namespaces.types:
+            lacking = self.process.permitted & ~capget()[1]
+            if lacking:
+                self.warnings.append(
+                    f"capabilities that cannot be granted here are left out: {', '.join(names(lacking))}"
+                )
+
+
+def _check_terminal(process: process_plan.Process, options: Options) -> None:
+    if options.console_socket and not process.terminal:
+        raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
+
+
+def _plan_cgroup(value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options) -> "Any":
+    if options.cgroup_manager == "disabled":
+        return None
+    owner = None
+    listed = {entry["type"] for entry in linux.get("namespaces") or ()}
+    if {"user", "cgroup"} <= listed and linux.get("uidMappings"):
+        owner = (
+            namespace_plan.to_host(namespace_plan.ranges(linux.get("uidMappings")), 0),
+            namespace_plan.to_host(namespace_plan.ranges(linux.get("gidMappings")), 0),
+        )
+    return cgroups.plan(
+        cgroups.layout.find(),
+        container_id,
+        linux.get("cgroupsPath"),
+        linux.get("resources"),
+        systemd=options.systemd_cgroup,
+        rootless=options.rootless,
+        owner=owner if owner and -1 not in owner else None,
+        annotations=value.get("annotations"),
+    )
