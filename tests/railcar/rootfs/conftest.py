@@ -141,16 +141,21 @@ class Box:
         (self.directory / "config.json").write_text(json.dumps(self.config))
 
     def build(
-        self, script: str, *, legacy: bool = False, move: bool = False, fails: bool = False
+        self, script: str, *, way: str = "container", move: bool = False, fails: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell script in the root, with nothing of railcar but the rootfs package."""
-        return self._done(["unshare", "-m", *self.building(script, legacy=legacy, move=move)], fails)
+        """Run a shell script in the root: of a whole container, or with nothing of railcar but the rootfs package.
 
-    def building(self, script: str, *, legacy: bool = False, move: bool = False) -> list[str]:
+        The latter by the mount interface of today ("mount-api") or the one of older kernels ("mount2").
+        """
+        if way == "container":
+            return self.run(script, *(["--no-pivot"] if move else []), fails=fails)
+        return self._done(["unshare", "-m", *self.building(script, way=way, move=move)], fails)
+
+    def building(self, script: str, *, way: str, move: bool = False) -> list[str]:
         """The command that builds the root and runs a shell script in it."""
         self._write(script)
-        way = ["legacy" if legacy else "modern", "move" if move else "pivot"]
-        return [sys.executable, "-c", BUILD, str(self.directory), *way]
+        words = ["legacy" if way == "mount2" else "modern", "move" if move else "pivot"]
+        return [sys.executable, "-c", BUILD, str(self.directory), *words]
 
     def run(self, script: str, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a shell script as the process of a container."""
@@ -164,6 +169,7 @@ class Box:
             command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
         )
         assert (done.returncode != 0) == fails, done
+        done.stderr = done.stderr.strip()
         return done
 
 

@@ -11,6 +11,8 @@ from select import POLLERR, POLLHUP, POLLIN, POLLOUT, poll
 
 from ocicommon.linux import process, terminal
 
+from railcar.errors import RailcarError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -39,8 +41,16 @@ _OURS = frozenset(
 )
 
 
+# Before there is a process to pass them to, these end the making of it.
+_ENDING = frozenset((_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT))
+
+
+class Interrupted(RailcarError):
+    """A signal came while the container was still being made; nothing of it is left."""
+
+
 class Foreground:
-    """Catches signals from its making on, and holds them until ``run`` can pass them to the process."""
+    """Catches signals from its making on: the first that means an end raises Interrupted; ``run`` passes all on."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -50,11 +60,12 @@ class Foreground:
         self._master = -1
         self._to_master = b""
         self._reading = False
+        self._ends = True
         for number in range(1, _LAST_SIGNAL + 1):
             if number in _OURS and number != _signal.SIGWINCH:
                 continue
             try:
-                self._handlers[number] = _signal.signal(number, _noted)
+                self._handlers[number] = _signal.signal(number, self._noted)
             except (OSError, ValueError):
                 continue
 
@@ -80,6 +91,7 @@ class Foreground:
 
     def run(self, pid: int, pidfd: int) -> int:
         """Until the child ``pid`` ends: its exit code, 128 + N after signal N. Reaps it."""
+        self._ends = False
         try:
             self._relay(pidfd)
             _, status = os.waitpid(pid, 0)
@@ -87,6 +99,12 @@ class Foreground:
             self.close()
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
+
+    def _noted(self, number: int, _frame: object) -> None:
+        """The wakeup descriptor tells ``run``; before it, one raises, and further ones do not stop the cleaning up."""
+        if self._ends and number in _ENDING:
+            self._ends = False
+            raise Interrupted(f"interrupted by signal {number}", 128 + number)
 
     def _raw(self) -> None:
         import termios
@@ -190,10 +208,6 @@ class Foreground:
             return False
         self._to_master += data or _END_OF_FILE
         return bool(data)
-
-
-def _noted(_number: int, _frame: object) -> None:
-    """The wakeup descriptor tells."""
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -176,12 +176,29 @@ def _above(fd: int) -> int:
 def _follow(result: Result, pid: int, output: int, timeout: int | None, started: float) -> None:
     """Gather output until the hook ends or its time is over. What it left behind may hold the pipe: not waited for."""
     pidfd = process.pidfd_open(pid)
+    try:
+        over, gathered = _gather(pidfd, output, timeout, started)
+    except BaseException:
+        process.pidfd_send_signal(pidfd, _signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(pidfd)
+    _, status = os.waitpid(pid, 0)
+    while part := _drain(output):
+        gathered = (gathered + part)[:_KEPT_OUTPUT]
+    result.output = gathered
+    result.status = os.waitstatus_to_exitcode(status)
+    result.failure = _failure(result, f"it ran past its timeout of {timeout} s" if over else "")
+
+
+def _gather(pidfd: int, output: int, timeout: int | None, started: float) -> tuple[bool, bytes]:
+    """(whether its time was over, and it was killed, output so far)."""
     os.set_blocking(output, False)
     poller = poll()
     poller.register(pidfd, POLLIN)
     poller.register(output, POLLIN)
     gathered = b""
-    over = False
     while True:
         left = None if timeout is None else max(0.0, started + timeout - time.monotonic()) * 1000
         ready = {fd for fd, _ in poller.poll(left)}
@@ -191,18 +208,10 @@ def _follow(result: Result, pid: int, output: int, timeout: int | None, started:
                 poller.unregister(output)
             gathered = (gathered + (part or b""))[:_KEPT_OUTPUT]
         if pidfd in ready:
-            break
+            return False, gathered
         if not ready and left == 0:
-            over = True
             process.pidfd_send_signal(pidfd, _signal.SIGKILL)
-            break
-    os.close(pidfd)
-    _, status = os.waitpid(pid, 0)
-    while part := _drain(output):
-        gathered = (gathered + part)[:_KEPT_OUTPUT]
-    result.output = gathered
-    result.status = os.waitstatus_to_exitcode(status)
-    result.failure = _failure(result, f"it ran past its timeout of {timeout} s" if over else "")
+            return True, gathered
 
 
 def _drain(fd: int) -> bytes | None:
