@@ -37,8 +37,9 @@ def default_directory() -> Path:
 class Incoming:
     """A blob being written: give it bytes, and `Cache.incoming` keeps it when the block ends without an error."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
         self._stream = stream
+        self._path = path
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -46,6 +47,11 @@ class Incoming:
         self._stream.write(data)
         self._hash.update(data)
         self.size += len(data)
+
+    def written(self) -> BinaryIO:
+        """What was written so far, for a check that more than a checksum is needed for."""
+        self._stream.flush()
+        return open(self._path, "rb")
 
     def restart(self) -> None:
         """Forget what was written: a transfer that broke begins again."""
@@ -110,7 +116,7 @@ class Cache:
         `subject` (an address or a path) is what an error speaks of.
         """
         with self._writing(subject) as (temporary, stream):
-            blob = Incoming(stream)
+            blob = Incoming(stream, temporary)
             yield blob
             stream.close()
             if size is not None and blob.size != size:
@@ -141,6 +147,10 @@ class Cache:
                 stream.close()
                 self._keep(temporary, path)
         return path
+
+    def forget(self, kind: str, key: str) -> None:
+        """Remove something derived."""
+        (self.directory / "derived" / kind / key).unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self, subject: str) -> Iterator[tuple[Path, BinaryIO]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from smith.cache import Cache
 from smith.errors import InputError, SmithError
 from smith.fetch import Fetcher
-from smith.sources import Input, sorted_lines
+from smith.sources import Input
 from smith.sources.deb import control
 from smith.sources.deb.control import Relation, Stanza
 from smith.sources.deb.release import Release
+from smith.sources.stanzas import Stanzas
 from smith.sources.stored import plain_file
 
 _STANZA = re.compile(rb"^Package: *([^\n]+)$", re.M)
@@ -77,29 +74,18 @@ class Record:
 class Index:
     """One Packages file in the cache."""
 
-    def __init__(self, path: Path, table: Path, base: str, release: Release | None) -> None:
-        with open(path, "rb") as stream:
-            size = stream.seek(0, 2)
-            self._data: mmap.mmap | bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        self._table = sorted_lines.Table(table)
+    def __init__(self, stanzas: Stanzas, base: str, release: Release | None) -> None:
+        self._stanzas = stanzas
         self._base = base
         self.release = release
+        self.providers = stanzas.providers
+        self.near = stanzas.near
 
     def named(self, name: str) -> list[Record]:
         """Every version of the package of that name."""
-        return [self._record(value) for value in self._table.find(b"p:" + name.encode())]
+        return [self._record(text) for text in self._stanzas.named(name)]
 
-    def providers(self, name: str) -> list[str]:
-        """Names of packages that say they provide `name` (in some version)."""
-        return sorted({value.decode() for value in self._table.find(b"v:" + name.encode())})
-
-    def near(self, name: str) -> list[str]:
-        """Names that begin as `name` does, for a suggestion."""
-        return [key[2:].decode() for key in self._table.keys(b"p:" + name[:2].encode())]
-
-    def _record(self, where: bytes) -> Record:
-        offset, length = map(int, where.split())
-        text = self._data[offset : offset + length].decode("utf-8", "replace")
+    def _record(self, text: str) -> Record:
         stanza = control.parse(text, self._base)
         name, version = stanza.value("Package"), stanza.value("Version")
         if not name or not version:
@@ -107,36 +93,23 @@ class Index:
         return Record(name, version, stanza, self._base, self.release)
 
 
-def _rows(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, bytes]]:
-    start, end = 0, len(data)
-    while start < end:
-        stop = data.find(b"\n\n", start)
-        stop = end if stop < 0 else stop + 1
-        block = bytes(data[start:stop])
-        match = _STANZA.search(block)
-        if match and _VERSION.search(block):
-            name = match.group(1).strip()
-            yield b"p:" + name, b"%012d %d" % (start, stop - start)
-            provides = _PROVIDES.search(block)
-            if provides:
-                for part in provides.group(1).split(b","):
-                    words = part.split(b"(", 1)[0].split(b":", 1)[0].split()
-                    if words:
-                        yield b"v:" + words[0], name
-        start = stop + 1
+def _names(block: bytes) -> tuple[bytes, list[bytes]] | None:
+    match = _STANZA.search(block)
+    if match is None or _VERSION.search(block) is None:
+        return None
+    provided = []
+    provides = _PROVIDES.search(block)
+    for part in provides.group(1).split(b",") if provides else ():
+        words = part.split(b"(", 1)[0].split(b":", 1)[0].split()
+        if words:
+            provided.append(words[0])
+    return match.group(1).strip(), provided
 
 
 def open_index(cache: Cache, sha256: str, what: str, base: str, release: Release | None) -> Index:
     """The index over a Packages file (compressed or not) that is in the cache."""
     path = plain_file(cache, sha256, what)
-
-    def produce(sink: BinaryIO) -> None:
-        with open(path, "rb") as stream:
-            if stream.seek(0, 2):
-                with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    sorted_lines.write(sink, _rows(data))
-
-    return Index(path, cache.derive("deb-index-1", sha256, produce), base, release)
+    return Index(Stanzas(cache, path, "deb-index-1", sha256, _names), base, release)
 
 
 def fetch(release: Release, architecture: str, fetcher: Fetcher) -> tuple[list[Index], list[Input]]:

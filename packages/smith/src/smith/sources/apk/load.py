@@ -1,0 +1,202 @@
+"""`type: apk`: from package names to the tree of their whole dependency closure."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Sequence
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from smith import tree as t
+from smith.cache import Cache
+from smith.content import BytesContent
+from smith.errors import ConfigError, InputError, SmithError
+from smith.fetch import Fetcher, in_parallel
+from smith.layers import KINDS, region
+from smith.progress import Progress
+from smith.sources import Input, Package, SourceResult, accounts
+from smith.sources.apk import archive, repository
+from smith.sources.apk.archive import Apk, open_apk
+from smith.sources.apk.repository import Record
+from smith.sources.apk.universe import Universe
+from smith.spec import Repository, Spec
+from smith.tarindex import Member, data_of, members
+from smith.tree import Node, Tree
+
+ARCHITECTURES = {
+    "amd64": "x86_64",
+    "386": "x86",
+    "arm64": "aarch64",
+    "arm64/v8": "aarch64",
+    "arm": "armv7",
+    "arm/v7": "armv7",
+    "arm/v6": "armhf",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+    "loong64": "loongarch64",
+}
+_PLATFORMS = {value: name for name, value in ARCHITECTURES.items()} | {"aarch64": "arm64", "armv7": "arm/v7"}
+_MACHINES = {"i686": "x86", "armv7l": "armv7"}
+IDENTITY = "alpine-release"
+IDENTITY_FILES = frozenset(("etc/os-release", "usr/lib/os-release", "etc/alpine-release"))
+"""What tells a scanner the distribution. Nothing depends on that package, and every Alpine system has it."""
+
+
+def architecture_of(platform: str) -> str:
+    """Alpine's word for a platform such as linux/arm64/v8; the machine's own for an empty one. ConfigError."""
+    if not platform:
+        return _MACHINES.get(os.uname().machine, os.uname().machine)
+    name = platform.removeprefix("linux/")
+    if name not in ARCHITECTURES:
+        raise ConfigError(
+            f"platform {platform!r} has no Alpine architecture; known: {', '.join(sorted(ARCHITECTURES))}"
+        )
+    return ARCHITECTURES[name]
+
+
+def addresses(repositories: Sequence[Repository], etc: str = "/etc/apk") -> list[str]:
+    """Addresses of the repositories named, else of the host's /etc/apk/repositories (tagged ones are left out)."""
+    if repositories:
+        found = []
+        for item in repositories:
+            base = item.url.rstrip("/")
+            folders = [f"/{s}/{c}" for s in item.suites for c in item.components or ("main",)] or [""]
+            found += [base + folder for folder in folders]
+        return found
+    try:
+        with open(f"{etc}/repositories", encoding="utf-8") as stream:
+            lines = [line.split("#")[0].strip() for line in stream]
+    except OSError:
+        raise SmithError(
+            "no package sources: this machine has no /etc/apk/repositories; name some under `repositories`"
+        ) from None
+    return [line if "://" in line else f"file://{line}" for line in lines if line and not line.startswith("@")]
+
+
+def keys_of(repositories: Sequence[Repository], directory: str, etc: str = "/etc/apk") -> dict[str, rsa.RSAPublicKey]:
+    """Public keys by file name: those of `keys`, else the host's /etc/apk/keys."""
+    paths = [os.path.join(directory, key) for item in repositories for key in item.keys]
+    paths = paths or sorted(glob.glob(f"{etc}/keys/*.pub"))
+    return archive.read_keys({os.path.basename(path): path for path in paths})
+
+
+def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
+    """The closure of `package` and `packages` (names with or without versions, or .apk files) as a tree.
+
+    Raises SmithError, of the kind that fits: unknown package, no solution, no network, wrong signature or checksum.
+    """
+    architecture = architecture_of(spec.platform)
+    fetcher = Fetcher(cache, progress)
+    keys = keys_of(spec.repositories, spec.directory)
+    answers = in_parallel(
+        lambda url: repository.fetch_index(url, architecture, keys, fetcher), addresses(spec.repositories), 6
+    )
+    wanted = [name for name in (spec.package, *spec.packages) if name]
+    local = dict(repository.local(os.path.join(spec.directory, n), cache) for n in wanted if n.endswith(".apk"))
+    universe = Universe([index for index, _ in answers], architecture, list(local))
+    requests = [*local, *(universe.choose(name) for name in wanted if not name.endswith(".apk"))]
+    chosen = universe.solve(list(dict.fromkeys(requests)))
+    progress.note(f"{len(chosen)} packages from {len(answers)} repositories")
+    partial: set[Record] = set()
+    identity = universe.candidate(IDENTITY)
+    if identity is not None and identity not in chosen:
+        partial.add(identity)
+        chosen.append(identity)
+    fetched = [record for record in chosen if record not in local]
+    digests = local | dict(zip(fetched, repository.fetch_packages(fetched, fetcher), strict=True))
+    return assemble(chosen, digests, cache, architecture, [item for _, item in answers], partial)
+
+
+def assemble(
+    chosen: Sequence[Record],
+    digests: dict[Record, str],
+    cache: Cache,
+    architecture: str,
+    inputs: Sequence[Input],
+    partial: Collection[Record] = (),
+) -> SourceResult:
+    """Put packages that are in the cache onto one tree, dependencies first, and make their users.
+
+    Of the packages in `partial` only the files that name the distribution are taken.
+    """
+    tree = Tree()
+    result = SourceResult(tree, inputs=list(inputs), platform=f"linux/{_PLATFORMS.get(architecture, architecture)}")
+    scripts = []
+    for record in reversed(chosen):
+        package = open_apk(cache, digests[record], str(record))
+        files = add(tree, package, record.name, str(record), IDENTITY_FILES if record in partial else None)
+        scripts += [text.decode("utf-8", "replace").replace("\\\n", " ") for text in package.scripts.values()]
+        result.packages.append(_package(record, digests[record], files))
+        size = os.stat(cache.path(digests[record])).st_size
+        result.inputs.append(Input("package", record.url, digests[record], size))
+    _users(tree, scripts)
+    result.packages.sort(key=lambda package: package.name)
+    return result
+
+
+def add(tree: Tree, package: Apk, name: str, what: str, only: Collection[str] | None = None) -> list[str]:
+    """Put one package's files into the tree; the paths of its files, links and empty directories. InputError."""
+    given: dict[str, None] = {}
+    directories: dict[str, None] = {}
+    if package.data is None:
+        return []
+    try:
+        for member in members(package.data, what):
+            if only is None or t.clean(member.name) in only:
+                path = _add(tree, package, member, name)
+                (directories if member.kind == "5" else given)[path] = None
+    except InputError as error:
+        raise error if what in error.message else InputError(f"{what}: {error}") from None
+    parents = {path.rpartition("/")[0] for path in (*given, *directories)}
+    return [*given, *(path for path in directories if path and path not in parents)]
+
+
+def _add(tree: Tree, package: Apk, member: Member, name: str) -> str:
+    if member.kind == "1":
+        return tree.link(member.name, t.clean(member.target))
+    node = Node(
+        KINDS.get(member.kind, t.FILE),
+        member.mode,
+        member.uid,
+        member.gid,
+        package=name,
+        xattrs=member.xattrs,
+        device=member.device,
+    )
+    if node.is_link:
+        node.target = member.target
+    elif node.is_file and package.data is not None:
+        node.size = member.size
+        node.content = data_of(member, region(package.data, member.offset, member.stored))
+    return tree.add(member.name, node)
+
+
+def _users(tree: Tree, scripts: Sequence[str]) -> None:
+    users = [user for script in scripts for user in accounts.system_users(script)]
+    before = {}
+    for path, default in (("etc/passwd", accounts.ALPINE_PASSWD), ("etc/group", accounts.ALPINE_GROUP)):
+        node = tree.get(path)
+        text = node.content.read_at(0, node.size).decode() if node is not None and node.content is not None else ""
+        before[path] = (text or default, node.package if node is not None else None)
+    made = accounts.files(users, before["etc/passwd"][0], before["etc/group"][0])
+    for (path, (_, owner)), data in zip(before.items(), made, strict=True):
+        tree.add(path, Node(t.FILE, 0o644, size=len(data), content=BytesContent(data), package=owner))
+
+
+def _package(record: Record, sha256: str, files: Sequence[str]) -> Package:
+    fields = record.fields
+    return Package(
+        name=record.name,
+        version=record.version,
+        arch=record.architecture,
+        family="apk",
+        files=tuple(files),
+        source=fields.get("o", record.name),
+        source_version=record.version,
+        licence=fields.get("L", ""),
+        url=record.url,
+        sha256=sha256,
+        metadata=record.text.encode("utf-8", "surrogateescape"),
+    )
