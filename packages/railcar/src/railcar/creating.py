@@ -67,6 +67,7 @@ class _Creation:
         self.group: Any = None
         self.born: birth.Born | None = None
         self.lock = -1
+        self.network = -1  # the container's network namespace, once devices of ours are in it
         self.channel: handshake.Channel | None = None
         value = plans.loaded.value
         creator = state.process_times(os.getpid())
@@ -241,10 +242,8 @@ class _Creation:
             from railcar import netdevices
 
             fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                netdevices.move(plans.net_devices, fd)
-            finally:
-                os.close(fd)
+            netdevices.move(plans.net_devices, fd)
+            self.network = fd
 
     def _expect(self, wanted: bytes) -> None:
         assert self.channel is not None
@@ -285,6 +284,10 @@ class _Creation:
         """Kill, remove: each part as far as it came."""
         from railcar import removing
 
+        if self.network >= 0:
+            from railcar import netdevices
+
+            netdevices.give_back(self.plans.net_devices, self.network)
         if self.born is not None:
             try:
                 pidfd_send_signal(self.born.pidfd, 9)

@@ -50,9 +50,12 @@ class Interrupted(RailcarError):
 
 
 class Foreground:
-    """Catches signals from its making on: the first that means an end raises Interrupted; ``run`` passes all on."""
+    """Catches signals from its making on, and holds them until ``run`` can pass them on.
 
-    def __init__(self) -> None:
+    ``making``: the first that means an end raises Interrupted, until ``hold`` says that there is a process.
+    """
+
+    def __init__(self, making: bool = False) -> None:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._wakeup = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._handlers: dict[int, Any] = {}
@@ -60,7 +63,7 @@ class Foreground:
         self._master = -1
         self._to_master = b""
         self._reading = False
-        self._ends = True
+        self._ends = making
         for number in range(1, _LAST_SIGNAL + 1):
             if number in _OURS and number != _signal.SIGWINCH:
                 continue
@@ -68,6 +71,10 @@ class Foreground:
                 self._handlers[number] = _signal.signal(number, self._noted)
             except (OSError, ValueError):
                 continue
+
+    def hold(self) -> None:
+        """From now on signals are the process's."""
+        self._ends = False
 
     def close(self) -> None:
         """Give back the terminal's mode and the signals. May be called twice."""
@@ -91,7 +98,7 @@ class Foreground:
 
     def run(self, pid: int, pidfd: int) -> int:
         """Until the child ``pid`` ends: its exit code, 128 + N after signal N. Reaps it."""
-        self._ends = False
+        self.hold()
         try:
             self._relay(pidfd)
             _, status = os.waitpid(pid, 0)

@@ -106,8 +106,10 @@ def give_back(devices: list[tuple[str, str]], namespace_fd: int) -> None:
             for outside, inside in devices:
                 try:
                     index = route.index(inside)
+                    addresses = route.addresses(index)
                     route.set_up(index, False)
                     route.move(index, home, outside)
+                    _settle(home, outside, addresses)
                 except SyscallError:
                     continue
     except OSError:

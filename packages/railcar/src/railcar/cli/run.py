@@ -21,9 +21,10 @@ def run(options: Globals, arguments: Arguments) -> int:
     from railcar import console
     from railcar.foreground import Foreground
 
-    foreground = Foreground()
+    foreground = Foreground(making=True)
     try:
         created = creating.create(options.root, arguments.positional[0], bundle, wanted, relay=True)
+        foreground.hold()
         for warning in created.warnings:
             log.warn(warning)
         try:
