@@ -108,7 +108,9 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
     packed = pack(tar(flat), spec.compression, threads=threads)
     config = config_of(spec, who, source.platform, base)
     built = assemble(config, packed, spec.compression, compressor_name(spec.compression), below)
-    attach(built, recipe.documents(spec, source, chosen, kept))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    created = int(epoch) if epoch.isdigit() else 0
+    attach(built, recipe.documents(spec, source, chosen, kept, built.digest, created))
     report = Report(built, spec, source.platform, flat, chosen.chosen, kept, losses, chosen.left_out.entries)
     report.layer_size = packed.size
     report.files = sum(1 for _, node in flat.items() if node.is_file)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ocicommon.canonical import dumps
 
-from smith import installed
+from smith import installed, nativedb, sbom
 from smith import tree as t
 from smith.selection import Reason, Selection
 from smith.sources import Package, SourceResult
@@ -15,7 +15,6 @@ SPEC_TYPE = "application/vnd.smith.spec+json"
 PACKAGES_TYPE = "application/vnd.smith.packages"
 REASONS_TYPE = "application/vnd.smith.reasons+json"
 INPUTS_TYPE = "application/vnd.smith.inputs+json"
-LICENCES = ("usr/share/doc/{0}/copyright", "usr/share/licenses/{0}/*")
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 
@@ -40,7 +39,8 @@ def keep(selection: Selection, source: SourceResult) -> list[Package]:
     for path in OS_RELEASE:
         if selection.tree.resolve(path) is not None:
             selection.take(path, Reason("os-release"))
-    for path, data in database(kept).items():
+    nodes = {path: selection.tree[path] for path in selection.chosen}
+    for path, data in nativedb.database(kept, nodes).items():
         where = selection.tree.add(path, t.made(data))
         selection.chosen[where] = Reason("database")
     return kept
@@ -60,32 +60,37 @@ def licence_files(selection: Selection, package: Package) -> list[str]:
     return found
 
 
-def database(kept: list[Package]) -> dict[str, bytes]:
-    """The pruned native package database: path -> bytes."""
-    files: dict[str, bytes] = {}
-    for package in kept:
-        if package.family == "deb" and package.metadata:
-            name = package.name if package.name not in files else f"{package.name}.{package.arch}"
-            files[f"{installed.DPKG_STATUS_D}/{name}"] = package.metadata.rstrip(b"\n") + b"\n"
-    apk = [package.metadata.strip(b"\n") for package in kept if package.family == "apk" and package.metadata]
-    if apk:
-        files[installed.APK_INSTALLED[0]] = b"\n\n".join(apk) + b"\n\n"
-    return files
+def documents(
+    spec: Spec, source: SourceResult, selection: Selection, kept: list[Package], digest: str, created: int = 0
+) -> dict[str, bytes]:
+    """Media type -> bytes of what the artifact manifest beside the image carries.
 
-
-def documents(spec: Spec, source: SourceResult, selection: Selection, kept: list[Package]) -> dict[str, bytes]:
-    """Media type -> bytes of what the artifact manifest beside the image carries."""
+    `digest` is the image manifest's, `created` the seconds since the epoch that bills of materials say.
+    """
     lines = "".join(f"{package.name} {package.version} {package.arch}\n" for package in kept)
     inputs = [
         {"kind": each.kind, "sha256": each.sha256, "size": each.size, "url": each.url}
         for each in sorted(source.inputs, key=lambda each: (each.kind, each.url, each.sha256))
     ]
+    name = spec.preset or spec.package.rpartition("/")[2] or next(iter(spec.packages), "rootfs")
+    subject = sbom.Subject(name, digest, source.platform, created)
+    system = sbom.distribution(_os_release(selection))
     return {
+        sbom.CYCLONEDX: sbom.cyclonedx(subject, kept, system),
+        sbom.SPDX: sbom.spdx(subject, kept, system),
         SPEC_TYPE: dumps(normalized(spec)),
         PACKAGES_TYPE: lines.encode(),
         REASONS_TYPE: dumps(reasons(selection, kept)),
         INPUTS_TYPE: dumps(inputs),
     }
+
+
+def _os_release(selection: Selection) -> str:
+    for path in OS_RELEASE:
+        data = installed.read(selection.tree, path)
+        if data:
+            return data.decode("utf-8", "replace")
+    return ""
 
 
 def normalized(spec: Spec) -> dict[str, Any]:
