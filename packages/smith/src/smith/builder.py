@@ -123,6 +123,8 @@ def choose(spec: Spec, source: SourceResult, laid: list[str], base: Mapping[str,
     """The first choice, before needs are followed: package lists, globs, binaries, rootfs/."""
     tree = source.tree
     selection = Selection(tree, choosing.excludes_of(spec))
+    for path in laid:
+        selection.take(path, Reason("rootfs", "", "rootfs/"), recursive=False)
     lists = wants_package_lists(spec)
     if lists:
         files: dict[str, Iterable[str]] = {package.name: package.files for package in source.packages}
@@ -136,8 +138,6 @@ def choose(spec: Spec, source: SourceResult, laid: list[str], base: Mapping[str,
             raise ConfigError(f"{spec.file}: type host needs `packages`, `paths` or `binaries`")
         for name in tree.children(""):
             selection.take(name, Reason("image", "", spec.package))
-    for path in laid:
-        selection.take(path, Reason("rootfs", "", "rootfs/"), recursive=False)
     return selection
 
 

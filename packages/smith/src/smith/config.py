@@ -35,7 +35,7 @@ def load(path: Path | str) -> Spec:
 def parse(data: bytes | str, *, file: str = FILE, directory: str = ".") -> Spec:
     """As `load`, from text. `directory` is where relative files of the yaml are looked for."""
     try:
-        root = yaml.compose(data, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
+        root = yaml.compose(data, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file

@@ -45,6 +45,9 @@ def _white_out(tree: Tree, member: Member) -> None:
     parent, _, name = path.rpartition("/")
     if not name.startswith(WHITEOUT):
         return
+    hidden = name[len(WHITEOUT) :]
+    if hidden in ("", ".", ".."):
+        raise InputError(f"the whiteout {member.name!r} names no file")
     parent = t.clean(parent)
     real = tree.resolve(parent)
     if real is None:
@@ -52,9 +55,6 @@ def _white_out(tree: Tree, member: Member) -> None:
     if name == OPAQUE:
         tree.clear_directory(real)
     elif not name.startswith(".wh..wh."):
-        hidden = name[len(WHITEOUT) :]
-        if hidden in ("", ".", ".."):
-            raise InputError(f"the whiteout {member.name!r} names no file")
         tree.remove(f"{real}/{hidden}" if real else hidden)
 
 
