@@ -18,7 +18,13 @@ VERSION = "0.1.0"
 def main() -> None:
     """Entry point of the installed command."""
     _open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 141
+    os._exit(code)  # taking the interpreter apart would take longer than entering some containers
 
 
 def _open_standard_streams() -> None:

@@ -5,10 +5,10 @@ crashcart stays outside. Only its child, the supervisor, enters the container (`
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # signal imports enum, and each entry would wait
 import _socket
 import os
 import select
-import signal
 import sys
 import termios
 import time

@@ -13,9 +13,9 @@ has left before it ends itself. All that it says goes to crashcart over one sock
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # signal imports enum, and each entry would wait
 import os
 import select
-import signal
 
 from ocicommon.linux import lockdown, mounts, namespaces, process, terminal
 from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
@@ -335,7 +335,7 @@ def _command(
         process.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(137)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         what = b"exec"
