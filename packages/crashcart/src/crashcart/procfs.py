@@ -36,6 +36,12 @@ def parse_start_time(stat: bytes) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
+def parent(pid: int) -> int:
+    """Who is its parent. OSError when gone."""
+    stat = read(f"/proc/{pid}/stat")
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+
+
 def started(pid: int) -> float:
     """When it started, in seconds since the epoch, to about a tick. OSError when gone."""
     boot = next(line for line in read("/proc/stat").splitlines() if line.startswith(b"btime "))
