@@ -65,6 +65,8 @@ def docker(tmp_path_factory: pytest.TempPathFactory, tools: Path, can_mount: Non
     finally:
         if process.poll() is None:
             ended(process)
+        for left in (base / "exec/netns").glob("*"):  # docker leaves the host network's
+            run(["umount", str(left)])
 
 
 @pytest.fixture
@@ -257,8 +259,6 @@ def test_podman_container_is_entered_by_name(
         "none",
         "--log-driver",
         "none",
-        "--cgroups",
-        "disabled",
     ]
     done = run([*words, "--rootfs", str(tools), *SLEEP], environment)
     try:

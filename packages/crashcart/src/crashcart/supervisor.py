@@ -17,7 +17,7 @@ import _signal as signal  # type: ignore[import-not-found]  # signal imports enu
 import os
 import select
 
-from ocicommon.linux import lockdown, mounts, namespaces, process, terminal
+from ocicommon.linux import capabilities, lockdown, mounts, namespaces, process, terminal
 from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError, describe
 from ocicommon.linux.sockets import send_fds
@@ -223,11 +223,19 @@ def _supervise(
     os.close(tell)
     for fd in {*streams, *plan.cgroups}:
         os.close(fd)
+    _renounce()
     process.set_parent_death_signal(0)
     try:
         return _watch(control, child, told, wake, path)
     finally:
         _end_all(table)
+
+
+def _renounce() -> None:
+    """Keep the right to signal, and nothing else: a container with CAP_SYS_PTRACE can take us over."""
+    keep = (1 << capabilities.bit("CAP_KILL")) & capabilities.capget()[1]
+    capabilities.ambient_clear()
+    capabilities.capset(keep, keep, 0)
 
 
 def _wake(_signal: int, _frame: object) -> None:
