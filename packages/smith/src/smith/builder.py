@@ -134,7 +134,7 @@ def choose(spec: Spec, source: SourceResult, laid: list[str], base: Mapping[str,
     path = next((e[5:] for e in (base or {}).get("config", {}).get("Env") or [] if e.startswith("PATH=")), PATH[5:])
     choosing.take_binaries(selection, spec.binaries, path, spec.file)
     if spec.type in ("oci", "host") and not (lists or spec.paths or spec.binaries):
-        if spec.type == "host":
+        if spec.type == "host" and not spec.package.endswith("/"):
             raise ConfigError(f"{spec.file}: type host needs `packages`, `paths` or `binaries`")
         for name in tree.children(""):
             selection.take(name, Reason("image", "", spec.package))

@@ -10,13 +10,13 @@ from ocicommon.canonical import dumps
 
 from smith.compress import Packed
 from smith.content import BytesContent, Content
+from smith.imagefile import ARTIFACT as ARTIFACT
 from smith.nss import Identity
 from smith.spec import Spec
 
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMPRESSION = "vnd.smith.compression"
-ARTIFACT = "vnd.smith.artifact"
 ARTIFACT_TYPE = "application/vnd.smith.provenance.v1"
 LAYER_TYPES = {
     "gzip": mediatypes.LAYER_GZIP,

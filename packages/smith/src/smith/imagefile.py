@@ -22,6 +22,8 @@ from smith.inflate import Inflated, compression_of, inflate
 from smith.progress import Progress, Silent
 from smith.tree import Tree
 
+ARTIFACT = "vnd.smith.artifact"
+"""The annotation of an image's descriptor that names the artifact manifest about it."""
 MAX_DOCUMENT = 8 << 20
 """Bytes of the largest JSON document that is read whole."""
 
@@ -92,6 +94,34 @@ class Image:
         for layer, inflated in self.inflated(progress):
             changesets.apply(tree, inflated.content, layer.what)
         return tree
+
+
+def documents(image: Image) -> dict[str, bytes]:
+    """Media type -> bytes of what the image's artifact manifest carries; empty for images that have none."""
+    digest = image.annotations.get(ARTIFACT, "")
+    algorithm, _, encoded = digest.partition(":")
+    content = image.blobs.get(f"blobs/{algorithm}/{encoded}") if encoded.isalnum() else None
+    if content is None:
+        return {}
+    what = f"{image.what}: the artifact manifest"
+    manifest, _ = document(content, what, digest)
+    found = {}
+    for entry in _list(manifest, "layers", what):
+        media_type = _text(entry, "mediaType", what)
+        found[media_type] = verified(
+            blob(image.blobs, entry, media_type), f"{image.what}: {media_type}", entry["digest"]
+        )
+    return found
+
+
+def verified(content: Content, what: str, digest: str) -> bytes:
+    """A small blob, whole, verified."""
+    if content.size > MAX_DOCUMENT:
+        raise InputError(f"{what} is {content.size} bytes, too big for a document")
+    data = content.read_at(0, content.size)
+    if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+        raise VerificationError(f"{what}: its digest is not {digest}")
+    return data
 
 
 class FolderBlobs:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from smith.errors import InputError
+from smith.hosttree import HostTree
 from smith.sources import Package
 from smith.tree import Tree
 
@@ -117,9 +118,18 @@ def _apk(tree: Tree, data: bytes) -> Iterator[Package]:
 
 
 def _real(tree: Tree, listed: list[str]) -> Iterator[str]:
+    """Real paths of listed ones. Of a folder of this machine it is not asked whether each is there: there are many."""
+    there: dict[str, str | None] = {}
+    check = not isinstance(tree, HostTree)
     for line in listed:
         path = line.strip("/")
-        if path and path != ".":
-            walk = tree.walk(path, last=False)
-            if walk.node is not None:
-                yield walk.path
+        parent, _, name = path.rpartition("/")
+        if not name or name == ".":
+            continue
+        if parent not in there:
+            there[parent] = tree.resolve(parent)
+        real = there[parent]
+        if real is not None:
+            found = f"{real}/{name}" if real else name
+            if not check or found in tree:
+                yield found

@@ -71,6 +71,7 @@ def _add(tree: Tree, member: Member, layer: Content, *, whiteouts: bool = True) 
         member.gid,
         xattrs=member.xattrs,
         device=member.device,
+        mtime=member.mtime,
     )
     if member.kind == "2":
         if not member.target or "\0" in member.target:

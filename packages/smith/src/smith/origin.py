@@ -109,7 +109,7 @@ def wants_package_lists(spec: Spec) -> tuple[str, ...]:
     names = list(spec.packages)
     if spec.package and spec.type in ("deb", "rpm", "apk", "host"):
         own_too = spec.type == "host" or not (spec.paths or spec.binaries)
-        if own_too:
+        if own_too and not spec.package.endswith("/"):
             names.insert(0, spec.package)
     return tuple(dict.fromkeys(names))
 

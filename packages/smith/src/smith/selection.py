@@ -94,20 +94,18 @@ class Selection:
         walk = self.tree.walk(path)
         if any(link in self.excludes for link in walk.links) or walk.path in self.excludes or path in self.excludes:
             return False
-        named = walk.links[0] if walk.links else walk.path
-        for number, link in enumerate(walk.links):
+        for link in walk.links:
             if link not in self.chosen:
-                self.chosen[link] = reason if number == 0 else Reason("link", walk.links[number - 1], "")
+                self.chosen[link] = Reason("way", walk.path) if walk.node is not None else reason
         if walk.node is None:
             return bool(walk.links)
         if walk.path in self.chosen:
             if walk.node.is_dir and recursive:
                 self._descend(walk.path, reason)
             return True
-        why = reason if named == walk.path else Reason("link", walk.links[-1], self.tree[walk.links[-1]].target)
         if not self._allowed(walk.path, walk.node, reason, literal):
             return False
-        self.chosen[walk.path] = why
+        self.chosen[walk.path] = reason
         if walk.node.is_dir:
             if recursive:
                 self._descend(walk.path, reason)

@@ -145,7 +145,7 @@ class _Parser:
             size=size,
             stored=stored,
             offset=start,
-            mtime=0,
+            mtime=self.time(pax["mtime"]) if "mtime" in pax else self.number(header[136:148], "time"),
             target=_text(target),
             device=(self.number(header[329:337], "device"), self.number(header[337:345], "device"))
             if letter in "34"
@@ -175,6 +175,12 @@ class _Parser:
         except ValueError:
             pass
         raise self.bad(f"the {what} at byte {self.position} is no number")
+
+    def time(self, raw: bytes) -> int:
+        try:
+            return int(float(raw))
+        except (ValueError, OverflowError):
+            raise self.bad(f"the time at byte {self.position} is no number") from None
 
     def decimal(self, raw: bytes, what: str) -> int:
         if not raw.isdigit() or len(raw) > 19:

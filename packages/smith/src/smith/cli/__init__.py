@@ -11,12 +11,18 @@ from types import FrameType
 
 import typer
 
-from smith.cli import build, unpack
+from smith.cli import build, diff, inspect, ls, sbom, unpack, verify, why
 from smith.errors import SmithError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "build": build.command,
     "unpack": unpack.command,
+    "inspect": inspect.command,
+    "ls": ls.command,
+    "why": why.command,
+    "diff": diff.command,
+    "verify": verify.command,
+    "sbom": sbom.command,
 }
 GLOBAL = ("--help", "-h", "--install-completion", "--show-completion")
 

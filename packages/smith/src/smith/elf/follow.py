@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 
 from smith import rules
+from smith.elf import cachefile
 from smith.elf.closure import Linker, Missing
 from smith.errors import SmithError
 from smith.progress import Progress
 from smith.selection import Reason, Selection
+from smith.tree import made
 
-PLUGIN_SOURCES = ("package", "image", "rule", "link")
+CACHE = "etc/ld.so.cache"
+PLUGIN_SOURCES = ("package", "image", "rule")
 
 
 def complete(selection: Selection, library_path: tuple[str, ...], progress: Progress) -> None:
@@ -42,7 +45,25 @@ def complete(selection: Selection, library_path: tuple[str, ...], progress: Prog
                 _script(selection, path)
         rules.apply(selection)
     task.done()
+    _write_cache(selection, linker)
     _judge(selection, linker, missing.values())
+
+
+def _write_cache(selection: Selection, linker: Linker) -> None:
+    """An ld.so.cache, when a library is found through ld.so.conf alone and the loader is glibc's."""
+    if not selection.through_cache or CACHE in selection.excludes:
+        return
+    found = []
+    for folder in linker.system.configured:
+        real = selection.tree.resolve(folder)
+        for name in selection.tree.children(real) if real is not None else ():
+            end = selection.tree.resolve(f"{folder}/{name}")
+            elf = linker.elf(end) if end is not None and end in selection.chosen else None
+            if elf is not None and ".so" in name and (f"{real}/{name}" in selection.chosen or end == f"{real}/{name}"):
+                found.append((name, f"{folder}/{name}", elf.machine, elf.bits))
+    selection.tree.remove(CACHE)
+    selection.tree.add(CACHE, made(cachefile.write(found)))
+    selection.chosen[CACHE] = Reason("cache", next(iter(sorted(selection.through_cache))).strip("/"))
 
 
 def _notes(selection: Selection, linker: Linker, path: str, library_path: tuple[str, ...]) -> None:
