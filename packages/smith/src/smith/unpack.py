@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -73,22 +74,66 @@ def bundle_config(image: Image, tree: Tree, *, rootless: bool, hostname: str = "
     passwd = read(tree, "etc/passwd").decode(errors="replace")
     group = read(tree, "etc/group").decode(errors="replace")
     micro = COMPRESSION in (image.manifest.get("annotations") or {})
-    config = image.config.get("config") or {}
+    document = image.config
+    config = document.get("config") or {}
+    maps: convert.Rootless | None = None
     try:
         account = accounts.resolve(config.get("User") or "", passwd, group)
+        if rootless:
+            maps = rootless_maps(account.uid, account.gid)
+            if maps is None:
+                document = {**document, "config": {**config, "User": "0:0"}}
+                maps = convert.rootless_for(accounts.resolve("0:0", passwd, group), os.geteuid(), os.getegid())
         mounts = [convert.tmpfs(f"/{path}") for path in WRITABLE if micro and tree.get(path) is not None]
         return convert.runtime_config(
-            image.config,
+            document,
             passwd=passwd,
             group=group,
             read_only=micro,
             hostname=hostname or None,
             capabilities=() if micro else convert.CAPABILITIES,
             mounts=mounts,
-            rootless=convert.rootless_for(account, os.geteuid(), os.getegid()) if rootless else None,
+            rootless=maps,
         )
     except ConversionError as error:
         raise SmithError(f"{image.what}: {error}") from None
+
+
+def rootless_maps(
+    uid: int, gid: int, *, files: tuple[str, str] = ("/etc/subuid", "/etc/subgid")
+) -> convert.Rootless | None:
+    """Maps that make the image's user the caller, and the container's root an id of the caller's own (subuid(5)).
+
+    Runtimes need a root in the namespace. None when the caller has no such ids: then the caller itself must be root
+    there, and the program runs as it.
+    """
+    if uid == 0 and gid == 0:
+        return convert.Rootless((convert.IDMap(0, os.geteuid()),), (convert.IDMap(0, os.getegid()),))
+    sub_uid, sub_gid = _first_sub_id(files[0], os.geteuid()), _first_sub_id(files[1], os.geteuid())
+    if sub_uid is None or sub_gid is None or shutil.which("newuidmap") is None:
+        return None
+
+    def maps(wanted: int, own: int, sub: int) -> tuple[convert.IDMap, ...]:
+        return (convert.IDMap(0, own),) if wanted == 0 else (convert.IDMap(0, sub), convert.IDMap(wanted, own))
+
+    return convert.Rootless(maps(uid, os.geteuid(), sub_uid), maps(gid, os.getegid(), sub_gid))
+
+
+def _first_sub_id(path: str, uid: int) -> int | None:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = ""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                owner, _, rest = line.strip().partition(":")
+                start, _, count = rest.partition(":")
+                if owner in (name, str(uid)) and owner and start.isdigit() and count.isdigit() and int(count) > 0:
+                    return int(start)
+    except OSError:
+        return None
+    return None
 
 
 def write_tree(tree: Tree, root: str, *, own: bool, progress: Progress | None = None) -> int:
