@@ -7,7 +7,8 @@ from attack_support import CAPABILITIES
 
 pytestmark = pytest.mark.root
 
-FIELDS = "grep -E '^(Cap|Sig[BI]|NoNew|Seccomp:)' /proc/self/status"
+# No shell: that sets signals of its own.
+FIELDS = ["/bin/grep", "-E", "^(Cap|Sig[BI]|NoNew|Seccomp:)", "/proc/self/status"]
 BITS = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -39,8 +40,8 @@ def test_only_standard_streams_are_open(bundle, runtime, host):
     bundle.config["process"]["args"] = ["/bin/ls", "-l", "/proc/self/fd"]
     links = [line.split(" -> ") for line in runtime.output(bundle, leaking=host).splitlines() if " -> " in line]
     numbers = sorted(int(left.split()[-1]) for left, _ in links)
-    # The last is ls reading the directory.
-    assert numbers == [0, 1, 2, 3]
+    # ls has the directory itself open while it reads it.
+    assert numbers in ([0, 1, 2], [0, 1, 2, 3])
     assert not [right for _, right in links if right.startswith("/") and not right.startswith(("/dev/", "/proc/"))]
 
 
@@ -70,7 +71,7 @@ def test_no_working_directory_through_a_descriptor_in_exec(bundle, runtime, host
 
 def test_capabilities_are_those_of_the_configuration_and_none_is_inherited(bundle, runtime):
     """CVE-2022-24769, CVE-2022-27650: a non-empty inheritable set."""
-    bundle.shell(FIELDS)
+    bundle.config["process"]["args"] = FIELDS
     status = fields(runtime.output(bundle))
     wanted = mask(CAPABILITIES)
     assert {name: status[name] for name in status if name.startswith("Cap")} == {
@@ -87,7 +88,7 @@ def test_exec_inherits_nothing_either(bundle, runtime, extra):
     """CVE-2022-29162: exec --cap made the inheritable set non-empty."""
     bundle.shell("sleep 1000")
     runtime.start(bundle)
-    result = runtime.call("exec", *extra, "attack", "/bin/sh", "-c", FIELDS)
+    result = runtime.call("exec", *extra, "attack", *FIELDS)
     assert result.returncode == 0, result.stderr
     status = fields(result.stdout)
     assert status["CapInh"] == "0" * 16
@@ -102,7 +103,7 @@ def test_a_program_has_at_most_what_is_written(bundle, runtime, uid, chosen, no_
     bundle.config["process"]["user"] = {"uid": uid, "gid": uid}
     bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), chosen)
     bundle.config["process"]["noNewPrivileges"] = no_new_privileges
-    bundle.shell(FIELDS)
+    bundle.config["process"]["args"] = FIELDS
     status = fields(runtime.output(bundle))
     assert status["CapBnd"] == mask(chosen)
     assert status["CapInh"] == status["CapAmb"] == "0" * 16
@@ -112,7 +113,7 @@ def test_a_program_has_at_most_what_is_written(bundle, runtime, uid, chosen, no_
 
 def test_signals_arrive_as_by_default(bundle, runtime):
     """Python ignores SIGPIPE and SIGXFSZ, callers ignore more: a program must find none ignored and none blocked."""
-    bundle.shell(FIELDS)
+    bundle.config["process"]["args"] = FIELDS
     bundle.write()
     ignored = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGUSR1)
 
@@ -125,7 +126,7 @@ def test_signals_arrive_as_by_default(bundle, runtime):
     assert (status["SigIgn"], status["SigBlk"]) == ("0" * 16, "0" * 16)
     bundle.shell("sleep 1000")
     runtime.start(bundle, "second")
-    result = runtime.call("exec", "second", "/bin/sh", "-c", FIELDS, preexec_fn=worse, restore_signals=False)
+    result = runtime.call("exec", "second", *FIELDS, preexec_fn=worse, restore_signals=False)
     status = fields(result.stdout)
     assert (status["SigIgn"], status["SigBlk"]) == ("0" * 16, "0" * 16)
 

@@ -27,6 +27,7 @@ CAPABILITIES = [
 APPLETS = """
 sh cat ls echo sleep true false env id pwd touch mkdir stat grep readlink head mount kill test ln rm
 """
+GROUP = f"railcar-test-{os.getpid()}"
 TIMEOUT = 120
 LEAKED = (3, 4, 7, 20, 21, 60)
 LEAK = f"""
@@ -95,6 +96,7 @@ class Bundle:
             (self.rootfs / "bin" / name).symlink_to("busybox")
         (self.rootfs / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
         self.config = configuration()
+        self.config["linux"]["cgroupsPath"] = f"/{GROUP}-{path.parent.name}"
 
     def shell(self, script: str) -> None:
         self.config["process"]["args"] = ["/bin/sh", "-c", script]
@@ -163,13 +165,13 @@ class Runtime:
 
     def refused(self, bundle: Bundle, name: str = "attack") -> str:
         """Run a bundle that must not start: one sentence, nothing left; returns the sentence."""
-        before = left_behind(name)
+        before = left_behind(bundle.path.parent)
         result = self.run(bundle, name)
         assert result.returncode != 0, result.stdout
         assert "Traceback" not in result.stderr
         assert result.stderr.strip()
         assert self.names() == []
-        assert left_behind(name) == before
+        assert left_behind(bundle.path.parent) == before
         return result.stderr.strip()
 
     def names(self) -> list[str]:
@@ -181,14 +183,14 @@ class Runtime:
             self.call("delete", "--force", name)
 
 
-def left_behind(name: str) -> tuple[int, list[str]]:
-    """The number of mounts, and the control groups of this container, on the host."""
+def left_behind(place: Path) -> tuple[list[str], list[str]]:
+    """The host's mounts that have to do with this test's directory, and the control groups of these tests."""
     with open("/proc/self/mountinfo") as table:
-        mounts = len(table.readlines())
+        mounts = [line for line in table if str(place) in line]
     groups = [
-        os.path.join(place, entry)
-        for place, entries, _ in os.walk("/sys/fs/cgroup")
+        os.path.join(group, entry)
+        for group, entries, _ in os.walk("/sys/fs/cgroup")
         for entry in entries
-        if entry == name
+        if entry.startswith(GROUP)
     ]
     return mounts, groups

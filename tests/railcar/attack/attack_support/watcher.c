@@ -76,7 +76,8 @@ int main(void)
         char path[64];
         snprintf(path, sizeof path, "/proc/self/fd/%d", held[i]);
         int fd = open(path, O_WRONLY);
-        if (fd >= 0)
+        int seals;
+        if (fd >= 0 && !((seals = fcntl(fd, F_GET_SEALS)) >= 0 && (seals & F_SEAL_WRITE)))
             printf("WRITABLE %s\n", path);
     }
     printf("DONE\n");

@@ -1,0 +1,144 @@
+"""Processes of a container that watch, race or try to keep what enters it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from attack_support import CAPABILITIES
+
+pytestmark = pytest.mark.root
+
+PATIENCE = 60
+RACE_SECONDS = 2.5
+
+
+def wait_for(path, token):
+    """Poll a file of the container for a token."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if path.exists() and token in path.read_text():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{token} did not appear in {path} within {PATIENCE} s")
+
+
+def interpreter_digests():
+    """The host's programs that a runtime made of Python has open while it joins."""
+    paths = {Path(sys.executable).resolve(), Path("/usr/bin/python3").resolve()}
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+
+
+@pytest.mark.parametrize("powerful", [False])
+def test_whoever_watches_an_exec_sees_nothing_of_the_host(bundle, runtime, compiled, powerful):
+    """CVE-2016-9962 and CVE-2019-5736: the joining process is looked into, and its program kept for writing."""
+    (bundle.rootfs / "bin" / "watcher").write_bytes(compiled("watcher").read_bytes())
+    (bundle.rootfs / "bin" / "watcher").chmod(0o755)
+    bundle.shell("exec /bin/watcher > /tmp/seen 2>&1")
+    if powerful:
+        names = [*CAPABILITIES, "CAP_SYS_PTRACE"]
+        bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    before = interpreter_digests()
+    runtime.start(bundle)
+    seen = bundle.rootfs / "tmp" / "seen"
+    wait_for(seen, "READY")
+    for _ in range(15):
+        result = runtime.call("exec", "attack", "/bin/true")
+        assert result.returncode == 0, result.stderr
+    (bundle.rootfs / "tmp" / "stop").touch()
+    wait_for(seen, "DONE")
+    lines = seen.read_text().splitlines()
+    assert [line for line in lines if line.startswith("WRITABLE")] == []
+    assert [line for line in lines if line.startswith("SEEN")] == []
+    assert interpreter_digests() == before
+
+
+@pytest.mark.parametrize("way", ["program", "interpreter"])
+def test_executing_the_runtimes_own_program_is_worthless(bundle, runtime, way):
+    """CVE-2019-5736: an image whose program is /proc/self/exe runs what executed it."""
+    if way == "interpreter":
+        script = bundle.rootfs / "bin" / "script"
+        script.write_text("#!/proc/self/exe\n")
+        script.chmod(0o755)
+        bundle.config["process"]["args"] = ["/bin/script"]
+    else:
+        bundle.config["process"]["args"] = ["/proc/self/exe", "-c", "print('python')"]
+    before = interpreter_digests()
+    result = runtime.run(bundle)
+    assert "python" not in result.stdout.lower()
+    assert "Python" not in result.stderr
+    assert interpreter_digests() == before
+    bundle.shell("sleep 1000")
+    runtime.start(bundle, "second")
+    result = runtime.call("exec", "second", "/proc/self/exe", "-c", "print('python')")
+    assert "python" not in result.stdout.lower()
+    assert interpreter_digests() == before
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "bind", "device", "cwd"])
+def test_a_volume_whose_directories_are_swapped_leads_nowhere(bundle, runtime, compiled, host, tmp_path, kind):
+    """CVE-2021-30465, CVE-2024-45310: between the check of a path and its use, it becomes a link to the host."""
+    shared = tmp_path / "shared"
+    (shared / "a").mkdir(parents=True)
+    (shared / "b").symlink_to(os.path.relpath(host, bundle.rootfs / "vol") if kind == "bind" else host)
+    mounts = bundle.config["mounts"]
+    mounts.append({"destination": "/vol", "type": "bind", "source": str(shared), "options": ["rbind", "rw"]})
+    if kind == "tmpfs":
+        mounts.append({"destination": "/vol/a/made/deep", "type": "tmpfs", "source": "tmpfs", "options": []})
+    elif kind == "bind":
+        source = tmp_path / "source"
+        source.mkdir()
+        mounts.append({"destination": "/vol/a/made", "type": "bind", "source": str(source), "options": ["bind"]})
+    elif kind == "device":
+        node = {"path": "/vol/a/node", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}
+        bundle.config["linux"]["devices"] = [node]
+    else:
+        bundle.config["process"]["cwd"] = "/vol/a/made"
+    swapper = subprocess.Popen(
+        [compiled("swapper"), shared / "a", shared / "b"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert swapper.stdout.readline() == b"READY\n"
+        end = time.monotonic() + RACE_SECONDS
+        while time.monotonic() < end:
+            result = runtime.run(bundle)
+            assert "Traceback" not in result.stderr
+            assert [path.name for path in host.iterdir()] == ["secret"]
+    finally:
+        swapper.communicate()
+    assert (host / "secret").read_text() == "host secret\n"
+    with open("/proc/self/mountinfo") as table:
+        assert str(host) not in table.read()
+
+
+def test_sysctls_are_written_to_the_kernel_and_nowhere_else(bundle, runtime, compiled, tmp_path):
+    """CVE-2025-52881, as a race: the volume over which /proc is mounted changes while labels and sysctls are set."""
+    shared = tmp_path / "shared"
+    (shared / "proc").mkdir(parents=True)
+    (shared / "fake" / "sys" / "kernel").mkdir(parents=True)
+    (shared / "fake" / "sys" / "kernel" / "domainname").write_text("untouched")
+    bundle.without_mount("/proc")
+    bundle.config["mounts"][:0] = [
+        {"destination": "/vol", "type": "bind", "source": str(shared), "options": ["rbind", "rw"]},
+        {"destination": "/vol/proc", "type": "proc", "source": "proc", "options": []},
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": []},
+    ]
+    bundle.config["linux"]["sysctl"] = {"kernel.domainname": "attacked"}
+    bundle.config["process"]["args"] = ["/bin/cat", "/proc/sys/kernel/domainname"]
+    swapper = subprocess.Popen(
+        [compiled("swapper"), shared / "proc", shared / "fake"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert swapper.stdout.readline() == b"READY\n"
+        end = time.monotonic() + RACE_SECONDS
+        while time.monotonic() < end:
+            result = runtime.run(bundle)
+            assert "Traceback" not in result.stderr
+            assert result.stdout in ("", "attacked\n")
+    finally:
+        swapper.communicate()
+    places = [shared / name / "sys" / "kernel" / "domainname" for name in ("proc", "fake")]
+    assert [place.read_text() for place in places if place.exists()] == ["untouched"]
