@@ -60,7 +60,8 @@ def redacted(url: str) -> str:
 class Fetcher:
     """Fetches into a cache. Safe for several threads.
 
-    `credentials` maps a host to (user, password); `client_certificates` an address prefix to (certificate, key) files.
+    `credentials` maps a host to (user, password), `user` is such a pair for the host that an address names itself (not
+    for one that it redirects to); `client_certificates` maps an address prefix to (certificate, key) files.
     """
 
     cache: Cache
@@ -72,6 +73,7 @@ class Fetcher:
     ca_file: str | None = None
     verify_tls: bool = True
     proxies: Mapping[str, str] = field(default_factory=dict)
+    user: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self._local = threading.local()
@@ -202,6 +204,8 @@ class Fetcher:
         headers = {"User-Agent": "smith", "Accept": "*/*", "Accept-Encoding": "identity"}
         pair = self.credentials.get(parts.hostname or "")
         first = urllib.parse.urlsplit(origin)
+        if self.user is not None and (first.scheme, first.netloc) == (parts.scheme, parts.netloc):
+            pair = self.user
         if first.username is not None and (first.scheme, first.hostname, first.port) == (
             parts.scheme,
             parts.hostname,

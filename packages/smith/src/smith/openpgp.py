@@ -39,6 +39,12 @@ class Keyring:
         """An armoured key given in a configuration itself."""
         return cls(_certificates(text.encode(), subject), (subject,))
 
+    @classmethod
+    def joined(cls, rings: Iterable[Keyring]) -> Keyring:
+        """All the certificates of several."""
+        rings = list(rings)
+        return cls([c for ring in rings for c in ring._certificates], tuple(s for ring in rings for s in ring.sources))
+
     def only(self, fingerprints: Iterable[str]) -> Keyring:
         """The certificates with these fingerprints (hex; a final `!` is allowed and ignored)."""
         wanted = {text.rstrip("!").lower() for text in fingerprints}

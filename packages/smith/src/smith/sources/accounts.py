@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from smith.content import BytesContent
+from smith.tree import FILE, Node, Tree
 
 _FIRST_SYSTEM_ID = 101
 _LAST_SYSTEM_ID = 999
@@ -44,6 +47,8 @@ _GROUPS = {
 
 DEBIAN_PASSWD = "".join(f"{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n" for name, uid, gid, home, shell in _USERS)
 DEBIAN_GROUP = "".join(f"{name}:x:{gid}:\n" for name, gid in _GROUPS.items())
+RPM_PASSWD = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:Kernel Overflow User:/:/sbin/nologin\n"
+RPM_GROUP = "root:x:0:\nnobody:x:65534:\n"
 ALPINE_PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"
 ALPINE_GROUP = "root:x:0:root\ntty:x:5:\nwww-data:x:82:\nnogroup:x:65533:\nnobody:x:65534:\n"
 
@@ -115,6 +120,19 @@ def files(users: Sequence[SystemUser], passwd: str, group: str) -> tuple[bytes, 
             gecos = user.gecos.replace(":", " ")
             known[user.name] = f"{user.name}:x:{number}:{gid}:{gecos}:{user.home}:{user.shell}"
     return _text(known), _text(groups)
+
+
+def put(tree: Tree, scripts: Iterable[str], passwd: str, group: str) -> None:
+    """Write /etc/passwd and /etc/group into the tree: what is there (or `passwd`, `group`) and the scripts' users."""
+    users = [user for script in scripts for user in system_users(script.replace("\\\n", " "))]
+    before: dict[str, tuple[str, str | None]] = {}
+    for path, default in (("etc/passwd", passwd), ("etc/group", group)):
+        node = tree.get(path)
+        text = node.content.read_at(0, node.size).decode() if node is not None and node.content is not None else ""
+        before[path] = (text or default, node.package if node is not None else None)
+    made = files(users, before["etc/passwd"][0], before["etc/group"][0])
+    for (path, (_, owner)), data in zip(before.items(), made, strict=True):
+        tree.add(path, Node(FILE, 0o644, size=len(data), content=BytesContent(data), package=owner))
 
 
 def _text(lines: Mapping[str, str]) -> bytes:

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from smith import tree as t
 from smith.cache import Cache
-from smith.content import BytesContent
 from smith.errors import ConfigError, InputError, SmithError
 from smith.fetch import Fetcher, in_parallel
 from smith.layers import KINDS, region
@@ -127,11 +126,11 @@ def assemble(
     for record in reversed(chosen):
         package = open_apk(cache, digests[record], str(record))
         files = add(tree, package, record.name, str(record), IDENTITY_FILES if record in partial else None)
-        scripts += [text.decode("utf-8", "replace").replace("\\\n", " ") for text in package.scripts.values()]
+        scripts += [text.decode("utf-8", "replace") for text in package.scripts.values()]
         result.packages.append(_package(record, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
         result.inputs.append(Input("package", record.url, digests[record], size))
-    _users(tree, scripts)
+    accounts.put(tree, scripts, accounts.ALPINE_PASSWD, accounts.ALPINE_GROUP)
     result.packages.sort(key=lambda package: package.name)
     return result
 
@@ -171,18 +170,6 @@ def _add(tree: Tree, package: Apk, member: Member, name: str) -> str:
         node.size = member.size
         node.content = data_of(member, region(package.data, member.offset, member.stored))
     return tree.add(member.name, node)
-
-
-def _users(tree: Tree, scripts: Sequence[str]) -> None:
-    users = [user for script in scripts for user in accounts.system_users(script)]
-    before = {}
-    for path, default in (("etc/passwd", accounts.ALPINE_PASSWD), ("etc/group", accounts.ALPINE_GROUP)):
-        node = tree.get(path)
-        text = node.content.read_at(0, node.size).decode() if node is not None and node.content is not None else ""
-        before[path] = (text or default, node.package if node is not None else None)
-    made = accounts.files(users, before["etc/passwd"][0], before["etc/group"][0])
-    for (path, (_, owner)), data in zip(before.items(), made, strict=True):
-        tree.add(path, Node(t.FILE, 0o644, size=len(data), content=BytesContent(data), package=owner))
 
 
 def _package(record: Record, sha256: str, files: Sequence[str]) -> Package:

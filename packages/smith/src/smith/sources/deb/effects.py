@@ -22,7 +22,7 @@ def apply(tree: Tree, packages: Sequence[tuple[str, Deb]]) -> None:
     _certificates(tree)
     scripts = [(name, _text(deb, "postinst") + "\n" + _text(deb, "preinst")) for name, deb in packages]
     _alternatives(tree, scripts)
-    _users(tree, scripts)
+    accounts.put(tree, (text for _, text in scripts), accounts.DEBIAN_PASSWD, accounts.DEBIAN_GROUP)
 
 
 def _text(deb: Deb, script: str) -> str:
@@ -91,12 +91,3 @@ def _alternatives(tree: Tree, scripts: Sequence[tuple[str, str]]) -> None:
                 continue
             tree.add(f"etc/alternatives/{name}", Node(t.SYMLINK, 0o777, target=path, package=package))
             tree.add(link, Node(t.SYMLINK, 0o777, target=f"/etc/alternatives/{name}", package=package))
-
-
-def _users(tree: Tree, scripts: Sequence[tuple[str, str]]) -> None:
-    if tree.get("etc/passwd") is not None or tree.get("etc/group") is not None:
-        return
-    users = [user for _, script in scripts for user in accounts.system_users(script)]
-    passwd, group = accounts.files(users, accounts.DEBIAN_PASSWD, accounts.DEBIAN_GROUP)
-    _write(tree, "etc/passwd", passwd, None)
-    _write(tree, "etc/group", group, None)
