@@ -163,7 +163,7 @@ Value = str | Sequence[str] | Sequence[int] | bytes
 
 
 def build(values: Sequence[tuple[int, int, Value]], region: int = IMMUTABLE) -> bytes:
-    """Index and store of a header with these (tag, type, value) entries, sealed as one region (IMMUTABLE, SIGNATURES)."""
+    """Index and store of a header with these (tag, type, value) entries, sealed as one region."""
     index, store = b"", b""
     for tag, kind, value in sorted(values, key=lambda item: item[0]):
         data, count, align = _encode(kind, value)
