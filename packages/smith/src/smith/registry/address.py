@@ -55,8 +55,9 @@ def parse(text: str) -> Address:
         user, password = urllib.parse.unquote(user), urllib.parse.unquote(secret)
     name = f"{authority}{slash}{path}" if slash else authority
     # The original's addresses name the interface's version.
-    name = name.replace("/v2/", "/", 1) if scheme and name.startswith(f"{authority}/v2/") else name
-    name = name.rstrip("/") if scheme else name
+    if scheme:
+        path = path.removeprefix("v2/").rstrip("/")
+        name = f"{authority}/{path}"
     if scheme and not _is_host(authority):
         raise UsageError(f"{authority!r} is not a registry's host name with an optional port")
     if scheme and (not slash or not path.strip("/")):

@@ -15,7 +15,7 @@ from smith.registry.retry import AGAIN, Retry
 from smith.registry.transport import Transport
 
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))', re.ASCII)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?:\s+|$)(?!\s*=)", re.ASCII)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?=[\s,]|$)(?!\s*=)", re.ASCII)
 _TOKEN_BYTES = 1 << 20
 _LIFE = 60
 CLIENT = "smith"
@@ -106,7 +106,7 @@ class Authenticator:
             return f"Bearer {token.value}"
 
     def answer(self, url: str, header: str, scope: str, sent: str | None) -> str | None:
-        """What to send instead after `url` answered 401 with `header` to a request with `sent`; None if there is nothing.
+        """What to send instead after `url` answered 401 with `header` to a request with `sent`; None if nothing.
 
         Raises Denied and RegistryError when the token server refuses.
         """

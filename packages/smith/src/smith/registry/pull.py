@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from typing import Any
 from ocicommon import mediatypes
 from ocicommon import platform as platforms
 from ocicommon.canonical import dumps
-from ocicommon.errors import InvalidDigest, InvalidPlatform
 from ocicommon.digest import parse as parse_digest
+from ocicommon.errors import InvalidDigest, InvalidPlatform
 from ocicommon.reference import Reference
 
 from smith import tree as t
@@ -127,9 +127,8 @@ def _choose(entries: list[dict[str, Any]], wanted: platforms.Platform, registry:
         return entries[0]
     if found is None:
         known = sorted({str(each) for each, _ in offered if each.os != "unknown"})
-        raise UsageError(
-            f"{registry.address}: is not for {wanted}, but for {', '.join(known) or 'no platform'}: choose by --platform"
-        )
+        offer = ", ".join(known) or "no platform"
+        raise UsageError(f"{registry.address}: is not for {wanted}, but for {offer}: choose by --platform")
     return found
 
 
@@ -314,7 +313,7 @@ def _save_folder(registry: Registry, made: Plan, path: str, advance: Callable[[i
 
 
 @contextmanager
-def _temporary(parent: str, path: str):  # type: ignore[no-untyped-def]
+def _temporary(parent: str, path: str) -> Iterator[str]:
     """A new file beside `path` that is gone afterwards unless it was renamed."""
     fd, name = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=parent)
     os.close(fd)

@@ -13,7 +13,7 @@ from ocicommon.errors import InvalidReference
 from ocicommon.reference import Reference
 
 from smith.content import BytesContent, Content
-from smith.errors import InputError
+from smith.errors import InputError, UsageError
 from smith.image import ARTIFACT
 from smith.imagefile import Blobs, blob, document, open_blobs, open_image
 from smith.progress import Progress, Silent
@@ -44,7 +44,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed: the reference with its digest, the descriptor, and how the blobs got there (digest -> outcome)."""
+    """What was pushed: the reference with its digest, the descriptor, and how each blob got there."""
 
     reference: str
     descriptor: dict[str, Any]
@@ -73,6 +73,9 @@ def push(
         reference = registry.address.reference
         docker = docker or reference.host == references.DOCKER_HUB
         parcel = pack(os.fspath(path), tag, docker)
+        version = reference.tag or reference.digest or "latest"
+        if reference.digest not in (None, parcel.top["digest"]):
+            raise UsageError(f"{path}: its image has the digest {parcel.top['digest']}, not {reference.digest}")
         sources = list(dict.fromkeys([*mount_from, *_base_repository(parcel, reference)]))
         task = progress.start(f"pushing {reference.familiar()}", parcel.size)
         try:
@@ -80,8 +83,7 @@ def push(
         finally:
             task.done()
         for digest, (content, media_type) in parcel.manifests.items():
-            last = digest == parcel.top["digest"]
-            registry.put_manifest((reference.tag or "latest") if last else digest, content, media_type)
+            registry.put_manifest(version if digest == parcel.top["digest"] else digest, content, media_type)
         for content, media_type in parcel.artifacts:
             described = {"mediaType": media_type, "digest": digests.of(content), "size": len(content)}
             referrers.push(registry, content, media_type, described)
@@ -128,8 +130,8 @@ def pack(path: str, tag: str = "", docker: bool = False) -> Parcel:
 
 
 def _entry(index: Any, path: str, tag: str) -> dict[str, Any]:
-    entries = index.get("manifests") if isinstance(index, dict) else None
-    entries = [entry for entry in entries or [] if isinstance(entry, dict)]
+    listed = index.get("manifests") if isinstance(index, dict) else None
+    entries: list[dict[str, Any]] = [entry for entry in listed or [] if isinstance(entry, dict)]
     names = [str((entry.get("annotations") or {}).get(mediatypes.REF_NAME, "")) for entry in entries]
     for entry, name in zip(entries, names, strict=True):
         if name == (tag or "latest") or name.endswith(f":{tag or 'latest'}"):
@@ -162,7 +164,7 @@ def _add(parcel: Parcel, blobs: Blobs, descriptor: dict[str, Any], docker: bool,
             manifest, data = _docker_manifest(manifest, mediatypes.DOCKER_MANIFEST)
     default = mediatypes.INDEX if isinstance(children, list) else mediatypes.MANIFEST
     kind = str(manifest.get("mediaType") or descriptor.get("mediaType") or default)
-    sent_as = {"mediaType": kind, "digest": digests.of(data), "size": len(data)}
+    sent_as: dict[str, Any] = {"mediaType": kind, "digest": digests.of(data), "size": len(data)}
     parcel.manifests[sent_as["digest"]] = (data, kind)
     return sent_as | {key: descriptor[key] for key in ("platform", "annotations") if key in descriptor}
 

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Retry:
-    """`attempts` in all, waiting `first` seconds, then twice as long, up to `longest`; a server's wish up to `patience`."""
+    """`attempts` in all, waiting `first` seconds, then twice as long, up to `longest`; a wish, to `patience`."""
 
     attempts: int = 5
     first: float = 0.5

@@ -10,7 +10,7 @@ from smith.content import Content
 from smith.registry.address import shown
 from smith.registry.client import Registry
 from smith.registry.download import Advance, ignore
-from smith.registry.errors import Broken, Mismatch, NotFound, RegistryError
+from smith.registry.errors import Broken, Denied, Mismatch, NotFound, RegistryError
 from smith.registry.transport import CHUNK, Response
 
 AT_ONCE = 1 << 20
@@ -100,6 +100,7 @@ class _Upload:
         self._hasher = hashlib.sha256()
         self._hashed = 0
         self._told = 0
+        self.resumed = False
 
     def hash(self, position: int, piece: bytes) -> None:
         """Hashes what was not hashed yet: after a cut the same bytes are sent again."""
@@ -137,6 +138,7 @@ class _Upload:
         return _location(self.registry, response)
 
     def once(self, location: str) -> None:
+        self.resumed = False
         size = self.content.size
         if size <= AT_ONCE and not self.chunk:
             self.finish(location, _Part(self, 0, size))
@@ -151,6 +153,7 @@ class _Upload:
             except Broken:
                 before = offset
                 offset, location = self.status(location)
+                self.resumed = True
                 failures = 0 if offset > before else failures + 1
                 if failures >= self.registry.retry.attempts:
                     raise
@@ -217,6 +220,14 @@ class _Upload:
             if self.registry.exists(self.digest):
                 return
             raise
+        except Denied:
+            raise
+        except RegistryError as error:
+            self.check()
+            if not self.resumed:
+                raise
+            # The two sides may differ about where the cut was: once more from the start.
+            raise _Restart(str(error)) from None
         response.start()
         response.close()
         if part is not None:
