@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,22 +263,19 @@ def _fetch_all(
 
         fetch(registry, made.blobs[digest], write, advance)
 
-    in_parallel(one, list(made.blobs))
+    in_parallel(registry, one, list(made.blobs))
 
 
-def in_parallel(work: Callable[[str], None], items: list[str]) -> None:
-    """`work` on every item, several at a time; the first failure stops those that have not begun, and is raised."""
-    if len(items) < 2:
-        for item in items:
-            work(item)
-        return
+def in_parallel(registry: Registry, work: Callable[[str], None], items: list[str]) -> None:
+    """`work` on every item, several at a time; the first failure, or an interruption, ends all others and is raised."""
     with ThreadPoolExecutor(PARALLEL) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
-            for future in futures:
+            for future in as_completed(futures):
                 future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            registry.transport.abort()
             raise
 
 

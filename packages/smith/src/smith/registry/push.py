@@ -110,7 +110,7 @@ def _send_blobs(
             registry, digest, parcel.blobs[digest], mount_from=sources, chunk=chunk, advance=advance
         )
 
-    in_parallel(one, list(parcel.blobs))
+    in_parallel(registry, one, list(parcel.blobs))
     return {digest: outcomes[digest] for digest in parcel.blobs}
 
 

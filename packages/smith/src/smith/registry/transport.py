@@ -51,6 +51,9 @@ class Response:
             count = self._raw.readinto(buffer)
         except (OSError, http.client.HTTPException) as error:
             raise broken(error, "reading", self.url) from None
+        except AttributeError:
+            # The connection was ended by another thread.
+            raise Broken(f"{shown(self.url)}: interrupted") from None
         if count == 0 and self._raw.length:
             raise Broken(f"{shown(self.url)}: the connection ended {self._raw.length} bytes too early")
         return count
@@ -138,6 +141,8 @@ class Transport:
         self.context = context
         self.timeout = timeout
         self._idle: dict[tuple[str, str, int], list[http.client.HTTPConnection]] = {}
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._aborted = False
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -148,6 +153,18 @@ class Transport:
             for connection in connections:
                 connection.close()
 
+    def abort(self) -> None:
+        """Ends every connection, also those that other threads wait at; their requests fail, and so do new ones."""
+        with self._lock:
+            self._aborted = True
+            busy = list(self._busy)
+        for connection in busy:
+            try:
+                if connection.sock is not None:
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
     def request(self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None = None) -> Response:
         """One request and the start of its answer, whatever its status. Redirects are not followed.
 
@@ -156,10 +173,15 @@ class Transport:
         place = origin(url)
         while True:
             connection, used = self._take(place)
+            with self._lock:
+                if self._aborted:
+                    connection.close()
+                    raise RegistryError(f"{shown(url)}: interrupted")
+                self._busy.add(connection)
             try:
                 return self._exchange(connection, method, url, headers, body, place)
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
+                self._done(connection, None)
                 # The server may have closed a kept connection while it was idle: that is no failure. A PATCH may have
                 # been taken all the same, and its sender has to ask how much.
                 gone = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError | ConnectionResetError)
@@ -167,7 +189,7 @@ class Transport:
                     continue
                 raise broken(error, "asking", url) from None
             except BaseException:
-                connection.close()
+                self._done(connection, None)
                 raise
 
     def follow(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
@@ -247,13 +269,18 @@ class Transport:
         raw = connection.getresponse()
 
         def release(finished: bool) -> None:
-            if finished and not raw.will_close:
-                with self._lock:
-                    self._idle.setdefault(place, []).append(connection)
-            else:
-                connection.close()
+            self._done(connection, place if finished and not raw.will_close else None)
 
         return Response(raw, url, release)
+
+    def _done(self, connection: http.client.HTTPConnection, place: tuple[str, str, int] | None) -> None:
+        """Keeps the connection for the next request to `place`, or ends it."""
+        with self._lock:
+            self._busy.discard(connection)
+            if place is not None and not self._aborted:
+                self._idle.setdefault(place, []).append(connection)
+                return
+        connection.close()
 
     def _send(self, connection: http.client.HTTPConnection, body: Body | bytes | None) -> None:
         if body is None or isinstance(body, bytes):
