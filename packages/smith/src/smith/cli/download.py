@@ -29,9 +29,7 @@ def command(
         raise UsageError("--platform and --all-platforms exclude each other: give one of them")
     options = Options(cacert=cacert, insecure=insecure)
     with Bars() as progress:
-        done = pull(
-            remote, image, platform=platform, all_platforms=all_platforms, options=options, progress=progress
-        )
+        done = pull(remote, image, platform=platform, all_platforms=all_platforms, options=options, progress=progress)
     if json:
         show_json({"reference": done.reference, "descriptor": done.descriptor, "path": done.path, "size": done.size})
     else:

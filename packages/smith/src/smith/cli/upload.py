@@ -14,9 +14,7 @@ def command(
     ],
     image: Annotated[str, typer.Option("--image", "-i", help="The image: FILE[:TAG] or a folder.")] = "image.tar.gz",
     docker: Annotated[bool, typer.Option("--docker", "-d", help="Send Docker's media types.")] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", "-k", help="Trust any certificate.")
-    ] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Trust any certificate.")] = False,
     cacert: Annotated[str | None, typer.Option(help="PEM file of authorities to trust beside the system's.")] = None,
     mount_from: Annotated[
         list[str] | None, typer.Option(help="Repository of the same registry that may have some layers.")

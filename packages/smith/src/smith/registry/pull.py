@@ -269,8 +269,8 @@ def _fetch_all(
 def in_parallel(registry: Registry, work: Callable[[str], None], items: list[str]) -> None:
     """`work` on every item, several at a time; the first failure, or an interruption, ends all others and is raised."""
     with ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [pool.submit(work, item) for item in items]
         try:
+            futures = [pool.submit(work, item) for item in items]
             for future in as_completed(futures):
                 future.result()
         except BaseException:
