@@ -32,7 +32,7 @@ def interpreter_digests():
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
 
 
-@pytest.mark.parametrize("powerful", [False])
+@pytest.mark.parametrize("powerful", [False, True])
 def test_whoever_watches_an_exec_sees_nothing_of_the_host(bundle, runtime, compiled, powerful):
     """CVE-2016-9962 and CVE-2019-5736: the joining process is looked into, and its program kept for writing."""
     (bundle.rootfs / "bin" / "watcher").write_bytes(compiled("watcher").read_bytes())
@@ -142,3 +142,27 @@ def test_sysctls_are_written_to_the_kernel_and_nowhere_else(bundle, runtime, com
         swapper.communicate()
     places = [shared / name / "sys" / "kernel" / "domainname" for name in ("proc", "fake")]
     assert [place.read_text() for place in places if place.exists()] == ["untouched"]
+
+
+def test_an_exec_among_tracers_behaves_like_any_other(bundle, runtime, tmp_path):
+    names = [*CAPABILITIES, "CAP_SYS_PTRACE"]
+    bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    bundle.shell("sleep 1000")
+    runtime.start(bundle)
+    script = "cat; id -u; pwd; exit 7"
+    for _ in range(3):
+        result = runtime.call(
+            "exec", "--user", "5", "--cwd", "/tmp", "attack", "/bin/sh", "-c", script, input="given\n"
+        )
+        assert (result.returncode, result.stdout) == (7, "given\n5\n/tmp\n"), result.stderr
+    missing = runtime.call("exec", "attack", "/bin/nothing")
+    assert missing.returncode != 0
+    assert "no such file or directory" in missing.stderr
+    pid_file = tmp_path / "pid"
+    # It keeps the streams: they must not be pipes that somebody waits for.
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    line = [runtime.command, "--root", runtime.root, "exec", "--detach", "--pid-file", pid_file, "attack"]
+    subprocess.run([*line, "/bin/sleep", "1000"], check=True, timeout=PATIENCE, **nowhere)
+    assert Path(f"/proc/{pid_file.read_text()}/cmdline").read_bytes() == b"/bin/sleep\x001000\0"
+    inside = runtime.call("exec", "attack", "/bin/ls", "/proc/self/fd")
+    assert inside.stdout.split() in (["0", "1", "2"], ["0", "1", "2", "3"])

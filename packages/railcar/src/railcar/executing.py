@@ -5,7 +5,20 @@ import os
 from ocicommon.linux.namespaces import CLONE_NEWPID, CLONE_NEWUSER, TYPES, setns
 from ocicommon.linux.process import clone3, pidfd_send_signal, set_dumpable
 
-from railcar import birth, config, creating, entering, handshake, inside, placing, starting, state, stub, tracing
+from railcar import (
+    birth,
+    config,
+    creating,
+    entering,
+    guarded,
+    handshake,
+    inside,
+    placing,
+    starting,
+    state,
+    stub,
+    tracing,
+)
 from railcar.errors import ConfigError, RailcarError, StepError
 from railcar.plan import process as process_plan
 from railcar.plan import seccomp as seccomp_plan
@@ -101,23 +114,18 @@ class _Execution:
         tracing.mark("equip")
         # From here on a process of the container may see the child: it must not look into it.
         set_dumpable(False)
-        outer = flags & CLONE_NEWPID
+        watched = guarded.needed(record)
+        outer = 0 if watched else flags & CLONE_NEWPID
         if os.geteuid() != 0:
             outer |= flags & CLONE_NEWUSER
         if outer:
             _enter(first_pidfd, outer)
         initial, final = self.process.affinity
         placing.affinity(0, initial, "process.execCPUAffinity.initial")
-        try:
-            self.pid, self.pidfd = clone3(0, cgroup_fd=cgroup_fd, want_pidfd=True)
-        except OSError as error:
-            raise StepError("exec", "make the process", error.errno or 0, birth.clone_hint(error.errno or 0)) from None
-        if self.pid == 0:
-            try:
-                channel.in_child()
-                entering.run(job, first_pidfd, flags & ~outer, bool(flags & CLONE_NEWUSER))
-            finally:
-                os._exit(1)
+        if watched:
+            self.pid, self.pidfd = guarded.clone(job, first_pidfd, flags, cgroup_fd, self.options.preserve)
+        else:
+            self._clone(job, first_pidfd, flags, outer, cgroup_fd)
         channel.in_host()
         try:
             self._talk(channel, job, replies, final)
@@ -128,6 +136,18 @@ class _Execution:
             group.close()
         os.close(first_pidfd)
         return Executed(self.pid, self.pidfd, ours)
+
+    def _clone(self, job: inside.Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
+        try:
+            self.pid, self.pidfd = clone3(0, cgroup_fd=cgroup_fd, want_pidfd=True)
+        except OSError as error:
+            raise StepError("exec", "make the process", error.errno or 0, birth.clone_hint(error.errno or 0)) from None
+        if self.pid == 0:
+            try:
+                job.channel.in_child()
+                entering.run(job, first_pidfd, flags & ~outer, bool(flags & CLONE_NEWUSER))
+            finally:
+                os._exit(1)
 
     def _group(self) -> "Any":
         group = self.record.group()

@@ -122,7 +122,8 @@ class Runtime:
 
     def call(self, *arguments: str, leaking: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         """Call railcar; standard output and error as text. It inherits a ``leaking`` directory as LEAKED."""
-        options.setdefault("stdin", subprocess.DEVNULL)
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
         prefix = [sys.executable, "-c", LEAK, str(leaking)] if leaking else []
         return subprocess.run(
             [*prefix, self.command, "--root", str(self.root), *arguments],

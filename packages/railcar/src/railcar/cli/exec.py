@@ -4,7 +4,7 @@ import os
 
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
-from railcar import config, documents, executing, state
+from railcar import config, documents, executing, guarded, state
 from railcar.cli.creation import preserved
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.errors import ConfigError, RailcarError, UsageError
@@ -27,6 +27,8 @@ def run(options: Globals, arguments: Arguments) -> int:
     detach = arguments.flag("detach")
     wanted.relay = not detach
     container_id = arguments.positional[0]
+    if guarded.needed(state.find(options.root, container_id)):
+        guarded.seal()
     process = _process(options, arguments)
     if detach:
         executing.execute(options.root, container_id, process, wanted)
