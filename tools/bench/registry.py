@@ -2,7 +2,8 @@
 
     nox -s bench -- registry [--size MB] [--rounds N] [--json FILE]
 
-Starts Debian's docker-registry on loopback. Every round pushes to a new repository and pulls it again.
+Starts Debian's docker-registry on loopback. Every round pushes to a new repository and pulls it again; `library` is
+smith's functions without the command line around them.
 """
 
 import argparse
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import Figures, table, timed
 
-REPOSITORY = "bench/image"
+SIDES = ("smith", "library", "skopeo")
 
 
 def programs() -> dict[str, str]:
@@ -69,8 +70,20 @@ def make_image(path: Path, size: int, seed: int) -> None:
         (blobs / digest).write_bytes(content)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
+    def add_noise(media_type: str) -> dict[str, Any]:
+        # Piece by piece: what is measured starts as a copy of this process, and its peak with it.
+        noise, hasher, left = random.Random(seed), sha256(), size
+        with open(path / "noise", "wb") as file:
+            while left:
+                piece = noise.randbytes(min(left, 1 << 20))
+                hasher.update(piece)
+                file.write(piece)
+                left -= len(piece)
+        os.rename(path / "noise", blobs / hasher.hexdigest())
+        return {"mediaType": media_type, "digest": f"sha256:{hasher.hexdigest()}", "size": size}
+
     prefix = "application/vnd.oci.image"
-    layer = add(random.Random(seed).randbytes(size), f"{prefix}.layer.v1.tar+gzip")
+    layer = add_noise(f"{prefix}.layer.v1.tar+gzip")
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}
     manifest = {
         "schemaVersion": 2,
@@ -87,12 +100,16 @@ def make_image(path: Path, size: int, seed: int) -> None:
 def commands(found: dict[str, str], host: str, place: Path, number: int) -> dict[tuple[str, str], list[str]]:
     copy = [found["skopeo"], "--insecure-policy", "copy", "--quiet"]
     made = {}
-    for name in ("smith", "skopeo"):
+    for name in SIDES:
         remote = f"{host}/{name}/round{number}"
         source, target = str(place / f"{name}-image"), str(place / f"{name}-out")
         if name == "smith":
             made[name, "push"] = [found[name], "upload", "-r", remote, "-i", source]
             made[name, "pull"] = [found[name], "download", "-r", remote, "-i", target]
+        elif name == "library":
+            for what, words in (("push", (source, remote)), ("pull", (remote, target))):
+                code = f"import sys; from smith.registry import {what}; {what}(*sys.argv[1:])"
+                made[name, what] = [sys.executable, "-c", code, *words]
         else:
             made[name, "push"] = [*copy, "--dest-tls-verify=false", f"oci:{source}:latest", f"docker://{remote}"]
             made[name, "pull"] = [*copy, "--src-tls-verify=false", f"docker://{remote}", f"oci:{target}:latest"]
@@ -113,10 +130,10 @@ def main() -> None:
         try:
             for number in range(options.rounds):
                 # Each side gets its own bytes: the registry would share the blobs of the first with the second.
-                for seed, name in enumerate(("smith", "skopeo")):
+                for seed, name in enumerate(SIDES):
                     shutil.rmtree(place / f"{name}-image", ignore_errors=True)
                     shutil.rmtree(place / f"{name}-out", ignore_errors=True)
-                    make_image(place / f"{name}-image", options.size * 1_000_000, 2 * number + seed)
+                    make_image(place / f"{name}-image", options.size * 1_000_000, len(SIDES) * number + seed)
                 os.sync()
                 for key, argv in commands(found, host, place, number).items():
                     figures.setdefault(key, Figures()).add(timed(argv))
@@ -130,8 +147,9 @@ def main() -> None:
         rows.append((what, f"{each['median_ms']:.0f}", f"{each['cpu_ms']:.0f}", f"{each['peak_rss_kib'] / 1024:.0f}"))
     print(table(rows))
     for what in ("push", "pull"):
-        ratio = summary[f"smith {what}"]["median_ms"] / summary[f"skopeo {what}"]["median_ms"]
-        print(f"{what}: smith / skopeo = {ratio:.2f}")
+        for name in ("smith", "library"):
+            ratio = summary[f"{name} {what}"]["median_ms"] / summary[f"skopeo {what}"]["median_ms"]
+            print(f"{what}: {name} / skopeo = {ratio:.2f}")
     if options.json:
         options.json.write_text(json.dumps(summary, indent=2) + "\n")
 

@@ -120,6 +120,28 @@ def test_endless_cuts_end(server: Server, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
+def test_tries_are_not_multiplied(server: Server, tmp_path: Path) -> None:
+    def cut(handler: Handler, count: int) -> bool:
+        handler.cut()
+        return True
+
+    server.hooks.append(cut)
+    waits = Waits()
+    with pytest.raises(RegistryError, match=r"\(5 tries\)"):
+        pull(f"http://{server.host}/r", tmp_path / "out.tar", options=waits.options)
+    assert server.asked("GET") == 5
+    assert len(waits) == 4
+
+
+def test_where_nothing_listens_is_said_at_once(server: Server, tmp_path: Path) -> None:
+    host = server.host
+    server.server_close()
+    waits = Waits()
+    with pytest.raises(RegistryError, match="nothing listens there"):
+        pull(f"http://{host}/r", tmp_path / "out.tar", options=waits.options)
+    assert not waits
+
+
 @pytest.mark.parametrize("name", ["out.tar", "out.tgz", "out"])
 def test_changed_blob_is_refused_and_leaves_nothing(server: Server, tmp_path: Path, name: str) -> None:
     target, layout, big = served(server, tmp_path)

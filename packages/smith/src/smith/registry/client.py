@@ -132,7 +132,7 @@ class Registry:
     ) -> Response:
         """One request, with credentials for this registry's own origin only; tried again as `retry` says if `again`.
 
-        The answer's status is one of `expect`. Raises NotFound, Denied, RegistryError; Broken if the connection fails.
+        The answer's status is one of `expect`. Raises NotFound, Denied, RegistryError; Broken only without `again`.
         """
         attempt = 0
         renewed = 0
@@ -149,9 +149,12 @@ class Registry:
                     response = self.transport.follow(method, url, sent)
                 else:
                     response = self.transport.request(method, url, sent, body)
-            except Broken:
-                if last:
+            except Broken as error:
+                if not again:
                     raise
+                if last:
+                    # Those who try again after Broken must not multiply the tries that were made here.
+                    raise RegistryError(f"{error} ({attempt} tries)") from None
                 self.retry.pause(attempt)
                 continue
             if response.status in expect:
@@ -172,9 +175,9 @@ class Registry:
                 response.close()
                 self.retry.pause(attempt, wish)
                 continue
-            error = refused(method, shown(response.url), response.status, response.start(), self.auth.secrets)
+            failure = refused(method, shown(response.url), response.status, response.start(), self.auth.secrets)
             response.close()
-            raise error
+            raise failure
 
     def manifest(self, version: str, *, expected: Mapping[str, Any] | None = None) -> Manifest:
         """The manifest at a tag or digest, verified against a digest and against the descriptor `expected`.

@@ -111,6 +111,8 @@ def broken(error: Exception, doing: str, url: str) -> RegistryError:
         return RegistryError(f"{where}: speaks no TLS: write http:// before the address if plain HTTP is meant")
     if isinstance(error, socket.gaierror):
         return RegistryError(f"{where}: no such host ({error.strerror})")
+    if isinstance(error, ConnectionRefusedError):
+        return RegistryError(f"{where}: nothing listens there (connection refused)")
     if isinstance(error, TimeoutError):
         return Broken(f"{where}: nothing came for {TIMEOUT:.0f} seconds while {doing}")
     if isinstance(error, http.client.LineTooLong) or "headers" in str(error):
