@@ -1,0 +1,230 @@
+"""The three tools at work: nginx becomes a microcontainer, runs read-only, is looked into, and is gone.
+
+    python tools/demonstration.py [--keep] [--json FILE]
+
+Each step prints the command that repeats it. As a normal user the container lives in a user namespace of that user's.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ocicommon.linux import namespaces
+
+HERE = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+IMAGE = HERE.parent / ".nox" / "demo" / "crashcart.img"
+TOOLS = ("smith", "railcar", "crashcart")
+PORT = 8080
+
+
+class Stopped(Exception):
+    """A step did not succeed; the text is for the person at the terminal."""
+
+
+class Steps:
+    """Runs the commands of the demonstration, shows them, and keeps their times."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def run(self, title: str, *argv: str | Path, show: bool = True) -> str:
+        """Run one command of ours; return its output. Stopped, with what it said, where it fails."""
+        line = shlex.join([Path(argv[0]).name, *map(str, argv[1:])])
+        self.lines.append(line)
+        self.say(f"\n{title}\n  $ {line}")
+        begin = time.perf_counter()
+        done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
+        self.times[title] = time.perf_counter() - begin
+        if done.returncode != 0:
+            raise Stopped(f"{line} ended with {done.returncode}:\n{done.stderr or done.stdout}")
+        if show:
+            for text in (done.stdout + done.stderr).splitlines():
+                self.say(f"  {text}")
+        return done.stdout
+
+
+def leftovers() -> dict[str, Any]:
+    """What a container or a session could leave on this machine: mounts, loop devices, cgroups, processes of ours."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    loops = sorted(path.name for path in Path("/sys/block").glob("loop*/loop"))
+    groups = sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/*demo-nginx*"))
+    return {"mounts": len(mounts), "loop devices": loops, "cgroups": groups}
+
+
+def in_network_of(pid: int, job: Callable[[], str]) -> str:
+    """Do a job in the network (and, for a normal user, user) namespace of a process; a child does it and reports."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            kinds = ("net",) if os.geteuid() == 0 else ("user", "net")
+            for descriptor in [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]:
+                namespaces.setns(descriptor, 0)
+            os.write(writer, job().encode())
+            code = 0
+        except OSError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with open(reader) as stream:
+        text = stream.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise Stopped(f"no answer from the container: {text}")
+    return text
+
+
+def fetch() -> str:
+    """The page, as soon as the server listens; it has 30 seconds to begin."""
+    deadline = time.monotonic() + 30
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=10)
+        try:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            return f"{answer.status} {answer.reason}\n{answer.read().decode()}"
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        finally:
+            connection.close()
+
+
+def count(path: Path) -> tuple[int, int]:
+    """Files and bytes below a directory."""
+    files = [each for each in path.rglob("*") if each.is_file() and not each.is_symlink()]
+    return len(files), sum(each.stat().st_size for each in files)
+
+
+def tools_image(steps: Steps) -> Path:
+    """crashcart's small image, built once: the next run finds it."""
+    if not IMAGE.exists():
+        IMAGE.parent.mkdir(parents=True, exist_ok=True)
+        steps.run(
+            "Build the debugging image (kept for the next run)",
+            BIN / "crashcart",
+            "build",
+            "--preset",
+            "tiny",
+            "-o",
+            IMAGE,
+        )
+    return IMAGE
+
+
+def demonstrate(steps: Steps, work: Path) -> dict[str, Any]:
+    """All steps; return the figures."""
+    root = work / "state"
+    name = f"demo-nginx-{os.getpid()}"
+    railcar: list[str | Path] = [BIN / "railcar", "--root", root]
+    image, bundle = work / "nginx.tar", work / "bundle"
+    report = json.loads(
+        steps.run(
+            "smith: nginx from this machine's package source, as a microcontainer",
+            BIN / "smith", "build", "-d", work / "nginx", "-i", image, "--json", show=False,
+        )
+    )  # fmt: skip
+    steps.say(f"  {report['digest']}")
+    steps.run("smith: a bundle of it", BIN / "smith", "unpack", image, bundle)
+    tools = tools_image(steps)
+    running = False
+    try:
+        steps.run(
+            "railcar: run it; read-only root, tmpfs on /run and /write",
+            *railcar,
+            "run",
+            "--detach",
+            "--bundle",
+            bundle,
+            name,
+        )
+        running = True
+        pid = int(json.loads(subprocess.check_output([*railcar, "state", name]))["pid"])
+        answer = in_network_of(pid, fetch)
+        steps.say(f"\nA page of it, over its own loopback\n  {answer.strip()}")
+        sockets = steps.run(
+            "crashcart: its sockets (the container has no shell, and no ss)",
+            BIN / "crashcart", "-i", tools, str(pid), "--", "ss", "-ltn",
+        )  # fmt: skip
+        if str(PORT) not in sockets:
+            raise Stopped(f"ss does not show port {PORT}:\n{sockets}")
+    finally:
+        if running:
+            steps.run("railcar: gone", *railcar, "delete", "--force", name)
+    files, size = count(bundle / "rootfs")
+    return {
+        "digest": report["digest"],
+        "size of the closure": report["sourceSize"],
+        "size of the root": size,
+        "files": files,
+        "size of the image": image.stat().st_size,
+        "seconds": {title: round(seconds, 2) for title, seconds in steps.times.items()},
+        "page": answer.splitlines()[0],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="keep the image and the bundle, and say where they are")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    missing = [name for name in TOOLS if not (BIN / name).exists()]
+    if missing:
+        print(f"error: {', '.join(missing)} is not installed beside {sys.executable}: run tools/demo", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    before = leftovers()
+    steps = Steps()
+    work = Path(tempfile.mkdtemp(prefix="demo."))
+    try:
+        shutil.copytree(HERE / "demonstration.d", work / "nginx")
+        figures = demonstrate(steps, work)
+    except Stopped as stopped:
+        print(f"\nerror: {stopped}", file=sys.stderr)
+        return 1
+    finally:
+        if options.keep:
+            print(f"\nKept: {work}")
+        else:
+            subprocess.run(["rm", "-rf", "--one-file-system", str(work)], check=False)
+    after = leftovers()
+    steps.say("\nWhat it came to")
+    sizes = {
+        "nginx and all it depends on, installed": figures["size of the closure"],
+        f"the microcontainer's root, {figures['files']} files": figures["size of the root"],
+        "the image file": figures["size of the image"],
+    }
+    for what, size in sizes.items():
+        steps.say(f"  {size / 1e6:6.1f} MB  {what}")
+    for title, seconds in figures["seconds"].items():
+        steps.say(f"  {seconds:6.2f} s  {title}")
+    if before != after:
+        print(f"error: something is left on the machine: {before} before, {after} after", file=sys.stderr)
+        return 1
+    steps.say("  Nothing is left: the same mounts, loop devices and cgroups as before.")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
