@@ -49,14 +49,22 @@ class Steps:
         self.lines.append(line)
         self.say(f"\n{title}\n  $ {line}")
         begin = time.perf_counter()
-        done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
-        self.times[title] = time.perf_counter() - begin
-        if done.returncode != 0:
-            raise Stopped(f"{line} ended with {done.returncode}:\n{done.stderr or done.stdout}")
+        # Files, not pipes: a detached container keeps its standard streams open, and a pipe would not end before it.
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            words = [str(word) for word in argv]
+            code = subprocess.run(
+                words, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, check=False, timeout=600
+            ).returncode
+            self.times[title] = time.perf_counter() - begin
+            output.seek(0)
+            errors.seek(0)
+            said, complaint = output.read(), errors.read()
+        if code != 0:
+            raise Stopped(f"{line} ended with {code}:\n{complaint or said}")
         if show:
-            for text in (done.stdout + done.stderr).splitlines():
+            for text in (said + complaint).splitlines():
                 self.say(f"  {text}")
-        return done.stdout
+        return said
 
 
 def leftovers() -> dict[str, Any]:

@@ -309,7 +309,13 @@ class _Creation:
 
 
 def limit(pid: int, resource: int, soft: int, hard: int) -> None:
-    """Set a resource limit of a process that waits: late, or it would bind the set-up itself. Raises StepError."""
+    """Raise a resource limit of a process that waits. Raises StepError.
+
+    A limit at or below our own needs no privilege over a process that has changed its ids: it sets that itself
+    (`identity.limit`), as the last thing, or it would bind the set-up.
+    """
+    if hard <= prlimit(0, resource)[1]:
+        return
     try:
         prlimit(pid, resource, soft, hard)
     except OSError as error:

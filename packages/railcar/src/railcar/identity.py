@@ -10,7 +10,7 @@ import stat
 
 from ocicommon.linux import capabilities
 from ocicommon.linux.errors import SyscallError
-from ocicommon.linux.process import personality, set_keep_capabilities, set_no_new_privileges
+from ocicommon.linux.process import personality, prlimit, set_keep_capabilities, set_no_new_privileges
 
 from railcar.errors import StepError
 
@@ -173,3 +173,10 @@ def _raise_ambient(bits: int) -> None:
         if bits >> number & 1:
             capabilities.ambient_raise(number)
         number += 1
+
+
+def limit(process: "Process") -> None:
+    """Set this process's resource limits, but raises, which the host's side has done: as late as a filter permits."""
+    for resource, soft, hard in process.rlimits:
+        if hard <= prlimit(0, resource)[1]:
+            prlimit(0, resource, soft, hard)

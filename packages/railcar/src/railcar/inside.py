@@ -218,10 +218,13 @@ def finish(job: Job) -> None:
         return
     found: list[bytes] = []
 
+    load = _loader(job) if job.filter is not None and job.filter.place == "python" else None
+
     def look_up() -> None:
         found.append(lookup.find(process.arguments[0], process.search, job.emulated))
+        if load is not None:
+            identity.limit(process)
 
-    load = _loader(job) if job.filter is not None and job.filter.place == "python" else None
     identity.become(process, load, look_up)
     tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
@@ -230,6 +233,8 @@ def finish(job: Job) -> None:
     argv = [b"railcar", found[0], *process.arguments]
     job.channel.ask(handshake.READY)
     set_parent_death_signal(0)
+    if load is None:
+        identity.limit(process)
     execveat(job.stub, "", argv, process.environment)
 
 
@@ -285,6 +290,7 @@ def _start_from_python(job: Job, process: "Process") -> None:
         found.append(lookup.find(process.arguments[0], process.search, job.emulated))
         if not use_stub:
             os.write(job.reply, b"S")
+        identity.limit(process)
 
     _pass_on(job, use_stub)
     if use_stub and job.wait:
