@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from smith import nativedb
+from smith import lock, nativedb, outdated
 from smith.errors import InputError, SmithError, VerificationError
 from smith.progress import Silent
 from smith.sources import SourceResult, apk
@@ -262,3 +262,24 @@ def test_a_path_that_leaves_the_root_is_refused(alpine: Alpine, load: Any) -> No
     alpine.publish()
     with pytest.raises(InputError, match=r"app 1\.0-r0: .*leaves the root"):
         load("app")
+
+
+def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
+    alpine: Alpine, serve: Any, cache: Any, tmp_path: Path
+) -> None:
+    alpine.add("app", D="lib")
+    alpine.add("lib")
+    alpine.add("alpine-release", files={"etc/os-release": b"ID=alpine\n", "etc/other": b"x"})
+    alpine.publish()
+    repository = Repository(serve(alpine.root).url, keys=(str(alpine.public),))
+    spec = Spec(type="apk", package="app", platform="linux/amd64", repositories=(repository,), directory=str(tmp_path))
+    first = apk.load(spec, cache, Silent())
+    made = lock.make(spec, first)
+    lock.write(made, lock.path_of(spec))
+    again = lock.load(spec, lock.read(lock.path_of(spec)), cache, Silent())
+    assert again.packages == first.packages
+    assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
+    alpine.add("lib", "1.1-r0")
+    alpine.publish()
+    found = outdated.check(spec, first.packages, cache, Silent())
+    assert [(item.name, item.newest) for item in found] == [("lib", "1.1-r0")]

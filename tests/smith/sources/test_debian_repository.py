@@ -220,7 +220,7 @@ def test_the_release_file_of_another_suite_is_refused(deb_repository, load_debs)
 
 
 def blobs(cache: Cache) -> list[Path]:
-    return [path for path in cache.directory.rglob("*") if path.is_file()]
+    return [path for path in (cache.directory / "blobs").rglob("*") if path.is_file()]
 
 
 def test_an_index_that_changed_is_refused_and_not_kept(deb_repository, load_debs, cache) -> None:

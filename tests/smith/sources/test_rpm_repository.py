@@ -13,7 +13,7 @@ from typing import Any
 
 import pysequoia
 import pytest
-from smith import nativedb
+from smith import lock, nativedb, outdated
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.progress import Silent
@@ -391,3 +391,34 @@ def test_what_is_no_rpm_is_one_error(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.rpm").write_bytes(data)
     with open(tmp_path / "x.rpm", "rb") as stream, pytest.raises(InputError, match=r"x\.rpm"):
         h.read(stream, "x.rpm")
+
+
+@needs_rpmbuild
+def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
+    repository: Any, serve: Any, cache: Cache, tmp_path: Path
+) -> None:
+    root, key = repository
+    entry = Repository(serve(root).url, keys=(str(key.public),))
+    spec = Spec(
+        type="rpm",
+        package="feature",
+        packages=("gamma", "libdep-0.9"),
+        platform="linux/amd64",
+        repositories=(entry,),
+        directory=str(tmp_path),
+    )
+    with pytest.raises(SmithError, match="libdep"):
+        rpm.load(spec, cache, Silent())
+    old = rpm.load(Spec(**{**_fields(spec), "package": "libdep-0.9", "packages": ()}), cache, Silent())
+    spec = Spec(**{**_fields(spec), "packages": ("gamma",)})
+    first = rpm.load(spec, cache, Silent())
+    lock.write(lock.make(spec, first), lock.path_of(spec))
+    again = lock.load(spec, lock.read(lock.path_of(spec)), cache, Silent())
+    assert again.packages == first.packages
+    assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
+    found = outdated.check(spec, [first.packages[0], *old.packages], cache, Silent())
+    assert [(item.name, item.version, item.newest) for item in found] == [("libdep", "0.9-1", "1.2-1")]
+
+
+def _fields(spec: Spec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in spec.__dataclass_fields__}

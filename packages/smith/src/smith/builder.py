@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smith import nss, presets, recipe, rules
+from smith import lock, nss, presets, recipe, rules
 from smith import selection as choosing
 from smith import tree as t
 from smith.cache import Cache
@@ -67,6 +67,15 @@ def load_source(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     """Load the source of a decided spec."""
     if not spec.type:
         return SourceResult(Tree(), platform=spec.platform or _own_platform())
+    found = lock.find(spec)
+    if found is not None:
+        progress.note(f"every input as {lock.path_of(spec)} has it")
+        return lock.load(spec, found, cache, progress)
+    return load_fresh(spec, cache, progress)
+
+
+def load_fresh(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
+    """Load the source of a decided spec as it is today, whatever a lock file says."""
     module = importlib.import_module(f"smith.sources.{spec.type}")
     result: SourceResult = module.load(spec, cache, progress)
     return result

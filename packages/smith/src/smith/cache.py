@@ -148,6 +148,20 @@ class Cache:
                 self._keep(temporary, path)
         return path
 
+    def remember(self, kind: str, key: str, data: bytes) -> None:
+        """Keep a small document that may change, over what was kept before."""
+        with self._writing(f"{kind}/{key}") as (temporary, stream):
+            stream.write(data)
+            stream.close()
+            self._keep(temporary, self.directory / "derived" / kind / key)
+
+    def recall(self, kind: str, key: str) -> bytes | None:
+        """What was kept by `remember` last."""
+        try:
+            return (self.directory / "derived" / kind / key).read_bytes()
+        except OSError:
+            return None
+
     def forget(self, kind: str, key: str) -> None:
         """Remove something derived."""
         (self.directory / "derived" / kind / key).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ were given for and never follow a redirect to another one.
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import socket
 import ssl
@@ -61,7 +62,8 @@ class Fetcher:
     """Fetches into a cache. Safe for several threads.
 
     `credentials` maps a host to (user, password), `user` is such a pair for the host that an address names itself (not
-    for one that it redirects to); `client_certificates` maps an address prefix to (certificate, key) files.
+    for one that it redirects to); `client_certificates` maps an address prefix to (certificate, key) files. With `fast`
+    what repositories said last is taken without asking for news.
     """
 
     cache: Cache
@@ -74,6 +76,7 @@ class Fetcher:
     verify_tls: bool = True
     proxies: Mapping[str, str] = field(default_factory=dict)
     user: tuple[str, str] | None = None
+    fast: bool = False
 
     def __post_init__(self) -> None:
         self._local = threading.local()
@@ -94,6 +97,15 @@ class Fetcher:
         sink = _Memory()
         self.stream(url, sink, limit=limit)
         return bytes(sink.data)
+
+    def news(self, url: str, limit: int = 64 << 20) -> bytes:
+        """A small file that changes, such as a release file: asked for anew, unless `fast` and remembered."""
+        known = self.cache.recall("news-1", _key(url)) if self.fast else None
+        return known if known is not None else self.read(url, limit)
+
+    def remember(self, url: str, data: bytes) -> None:
+        """Keep, for `fast`, a file that was read by `news` and found right."""
+        self.cache.remember("news-1", _key(url), data)
 
     def fetch_all(self, items: Iterable[tuple[str, str | None, int | None]], threads: int = 6) -> list[str]:
         """Fetch (url, sha256, size) triples in parallel; the SHA-256 of each, in the order given."""
@@ -268,6 +280,10 @@ class Fetcher:
         connection = connections.pop((parts.scheme, parts.hostname or "", parts.port), None)
         if connection is not None:
             connection.close()
+
+
+def _key(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 class _Memory:

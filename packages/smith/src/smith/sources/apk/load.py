@@ -17,7 +17,7 @@ from smith.progress import Progress
 from smith.sources import Input, Package, SourceResult, accounts
 from smith.sources.apk import archive, repository
 from smith.sources.apk.archive import Apk, open_apk
-from smith.sources.apk.repository import Record
+from smith.sources.apk.repository import Index, Record
 from smith.sources.apk.universe import Universe
 from smith.spec import Repository, Spec
 from smith.tarindex import Member, data_of, members
@@ -81,17 +81,23 @@ def keys_of(repositories: Sequence[Repository], directory: str, etc: str = "/etc
     return archive.read_keys({os.path.basename(path): path for path in paths})
 
 
+def open_indexes(spec: Spec, cache: Cache, progress: Progress) -> tuple[str, Fetcher, list[tuple[Index, Input]]]:
+    """The architecture, and every repository's verified index. SmithError."""
+    architecture = architecture_of(spec.platform)
+    fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure, fast=spec.fast)
+    keys = keys_of(spec.repositories, spec.directory)
+    answers = in_parallel(
+        lambda url: repository.fetch_index(url, architecture, keys, fetcher), addresses(spec.repositories), 6
+    )
+    return architecture, fetcher, answers
+
+
 def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     """The closure of `package` and `packages` (names with or without versions, or .apk files) as a tree.
 
     Raises SmithError, of the kind that fits: unknown package, no solution, no network, wrong signature or checksum.
     """
-    architecture = architecture_of(spec.platform)
-    fetcher = Fetcher(cache, progress)
-    keys = keys_of(spec.repositories, spec.directory)
-    answers = in_parallel(
-        lambda url: repository.fetch_index(url, architecture, keys, fetcher), addresses(spec.repositories), 6
-    )
+    architecture, fetcher, answers = open_indexes(spec, cache, progress)
     wanted = [name for name in (spec.package, *spec.packages) if name]
     local = dict(repository.local(os.path.join(spec.directory, n), cache) for n in wanted if n.endswith(".apk"))
     universe = Universe([index for index, _ in answers], architecture, list(local))
@@ -129,7 +135,8 @@ def assemble(
         scripts += [text.decode("utf-8", "replace") for text in package.scripts.values()]
         result.packages.append(_package(record, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
-        result.inputs.append(Input("package", record.url, digests[record], size))
+        kind = "identity" if record in partial else "package"
+        result.inputs.append(Input(kind, record.url, digests[record], size))
     accounts.put(tree, scripts, accounts.ALPINE_PASSWD, accounts.ALPINE_GROUP)
     result.packages.sort(key=lambda package: package.name)
     return result

@@ -124,12 +124,13 @@ def fetch_index(
     """Bring and verify APKINDEX.tar.gz. Raises VerificationError for its signature, SmithError when nothing answers."""
     base = f"{url.rstrip('/')}/{architecture}"
     address = f"{base}/APKINDEX.tar.gz"
-    data = fetcher.read(address, limit=256 << 20)
+    data = fetcher.news(address, limit=256 << 20)
     stream = io.BytesIO(data)
     signed = archive.verify(stream, keys, address)
     text = signed.files(address).get("APKINDEX")
     if text is None:
         raise InputError(f"{address}: has no APKINDEX in it")
+    fetcher.remember(address, data)
     cache = fetcher.cache
     sha256 = cache.put(io.BytesIO(text), subject=address)
     with cache.incoming(subject=address) as blob:

@@ -141,7 +141,7 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     """
     architecture = architecture_of(spec.platform)
     wanted = [name for name in (spec.package, *spec.packages) if name]
-    fetcher = Fetcher(cache, progress)
+    fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure, fast=spec.fast)
     local = [_local(os.path.join(spec.directory, name), cache) for name in wanted if name.endswith(".deb")]
     sources = open_sources(spec, architecture, fetcher)
     universe = Universe(sources.indexes, architecture, sources.pins, [record for record, _ in local])
@@ -208,7 +208,8 @@ def assemble(
         files = payload.add(tree, deb, record.name, IDENTITY_FILES if record in partial else None)
         result.packages.append(_package(tree, record, deb, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
-        result.inputs.append(Input("package", record.url, digests[record], size))
+        kind = "identity" if record in partial else "package"
+        result.inputs.append(Input(kind, record.url, digests[record], size))
     payload.settle_usr(tree)
     effects.apply(tree, [(record.name, deb) for record, deb in zip(order, opened, strict=True)])
     result.packages.sort(key=lambda package: package.name)

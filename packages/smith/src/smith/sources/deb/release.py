@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 
 from smith.errors import SmithError, VerificationError
@@ -74,17 +74,23 @@ def fetch(archive: Archive, fetcher: Fetcher, trusted: tuple[str, ...], now: flo
     """
     url = f"{archive.base}/InRelease"
     try:
-        data = fetcher.read(url)
+        data = fetcher.news(url)
         text = _without_signature(data) if archive.trusted else keyring(archive, trusted).verify_inline(data, url)
     except NotFoundError:
         url = f"{archive.base}/Release"
         try:
-            data = text = fetcher.read(url)
+            data = text = fetcher.news(url)
             if not archive.trusted:
-                keyring(archive, trusted).verify_detached(data, fetcher.read(url + ".gpg"), url)
+                signature = fetcher.news(url + ".gpg")
+                keyring(archive, trusted).verify_detached(data, signature, url)
+                fetcher.remember(url + ".gpg", signature)
         except NotFoundError as missing:
             raise SmithError(f"{archive}: no signed Release file ({missing})") from None
-    return parse(archive, url, data, text.decode("utf-8", "replace"), time.time() if now is None else now)
+    if fetcher.fast:
+        archive = replace(archive, check_valid_until=False)
+    found = parse(archive, url, data, text.decode("utf-8", "replace"), time.time() if now is None else now)
+    fetcher.remember(url, data)
+    return found
 
 
 def parse(archive: Archive, url: str, data: bytes, text: str, now: float) -> Release:

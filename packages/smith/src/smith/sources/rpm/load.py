@@ -34,15 +34,23 @@ def sources_of(spec: Spec, architecture: str) -> list[Source]:
     return found
 
 
+def open_repositories(spec: Spec, cache: Cache, progress: Progress) -> tuple[str, list[Repository]]:
+    """The architecture, and every repository opened and verified. SmithError."""
+    architecture = configuration.architecture_of(spec.platform)
+    repositories = in_parallel(
+        lambda source: open_repository(source, cache, progress, insecure=spec.insecure, fast=spec.fast),
+        sources_of(spec, architecture),
+        6,
+    )
+    return architecture, repositories
+
+
 def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     """The closure of `package` and `packages` (names, name-version, provides, or .rpm files) as a tree.
 
     Raises SmithError, of the kind that fits: unknown package, no solution, no network, wrong signature or checksum.
     """
-    architecture = configuration.architecture_of(spec.platform)
-    repositories = in_parallel(
-        lambda source: open_repository(source, cache, progress), sources_of(spec, architecture), 6
-    )
+    architecture, repositories = open_repositories(spec, cache, progress)
     wanted = [name for name in (spec.package, *spec.packages, *spec.mock.deps) if name]
     local = [os.path.join(spec.directory, name) for name in wanted if name.endswith(".rpm")]
     universe = Universe(repositories, architecture, local)

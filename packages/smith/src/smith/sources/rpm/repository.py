@@ -149,9 +149,12 @@ def keyring(source: Source, fetcher: Fetcher) -> Keyring:
     return Keyring.joined(rings)
 
 
-def open_repository(source: Source, cache: Cache, progress: Progress) -> Repository:
+def open_repository(
+    source: Source, cache: Cache, progress: Progress, *, insecure: bool = False, fast: bool = False
+) -> Repository:
     """Find a mirror and read its repomd.xml, verified by metalink or signature where there is one. SmithError."""
-    fetcher = Fetcher(cache, progress, verify_tls=source.verify_tls, ca_file=source.ca_file or None)
+    verify_tls = source.verify_tls and not insecure
+    fetcher = Fetcher(cache, progress, verify_tls=verify_tls, ca_file=source.ca_file or None, fast=fast)
     bases, digest = _mirrors(source, fetcher)
     if source.username:
         fetcher.user = (source.username, source.password)
@@ -161,15 +164,18 @@ def open_repository(source: Source, cache: Cache, progress: Progress) -> Reposit
     for base in bases[:6]:
         url = f"{base}/repodata/repomd.xml"
         try:
-            data = fetcher.read(url, _DOCUMENT)
+            data = fetcher.news(url, _DOCUMENT)
             if digest and hashlib.sha256(data).hexdigest() not in digest:
                 raise VerificationError(f"{redacted(url)}: is not the repomd.xml that the metalink names")
             repository = Repository(source, fetcher, [base, *(b for b in bases if b != base)], _parts(data, url))
             if source.check_metadata:
-                repository.keyring().verify_detached(data, fetcher.read(url + ".asc", _DOCUMENT), redacted(url))
+                signature = fetcher.news(url + ".asc", _DOCUMENT)
+                repository.keyring().verify_detached(data, signature, redacted(url))
+                fetcher.remember(url + ".asc", signature)
         except SmithError as error:
             failure = failure or error
             continue
+        fetcher.remember(url, data)
         repository.inputs.append(Input("release", redacted(url), hashlib.sha256(data).hexdigest(), len(data)))
         return repository
     raise failure or SmithError(f"{source.origin}: no mirror")
@@ -178,13 +184,18 @@ def open_repository(source: Source, cache: Cache, progress: Progress) -> Reposit
 def _mirrors(source: Source, fetcher: Fetcher) -> tuple[list[str], set[str]]:
     """Base addresses in order of preference, and the SHA-256 that repomd.xml may have (none: not known)."""
     if source.metalink:
-        return _metalink(fetcher.read(source.metalink, _DOCUMENT), source.metalink)
+        data = fetcher.news(source.metalink, _DOCUMENT)
+        found = _metalink(data, source.metalink)
+        fetcher.remember(source.metalink, data)
+        return found
     if source.mirrorlist and not source.urls:
-        text = fetcher.read(source.mirrorlist, _DOCUMENT).decode("utf-8", "replace")
-        found = [line.strip().rstrip("/") for line in text.splitlines() if "://" in line and not line.startswith("#")]
-        if not found:
+        data = fetcher.news(source.mirrorlist, _DOCUMENT)
+        fetcher.remember(source.mirrorlist, data)
+        text = data.decode("utf-8", "replace")
+        mirrors = [line.strip().rstrip("/") for line in text.splitlines() if "://" in line and not line.startswith("#")]
+        if not mirrors:
             raise SmithError(f"{redacted(source.mirrorlist)}: names no mirror")
-        return found, set()
+        return mirrors, set()
     return [url.rstrip("/") for url in source.urls], set()
 
 

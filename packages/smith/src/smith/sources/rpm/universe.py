@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -92,6 +92,18 @@ class Universe:
         if isinstance(answer, str):
             raise SmithError(answer)
         return answer
+
+    def newer(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """Name -> newest version, for each name whose newest is above the version given (epoch:version-release)."""
+        found: dict[str, solv.XSolvable] = {}
+        for name, have in versions.items():
+            selection = self._pool.select(
+                f"{name} > {have}", solv.Selection.SELECTION_NAME | solv.Selection.SELECTION_REL
+            )
+            for item in selection.solvables():
+                if item.name == name and (name not in found or item.evrcmp(found[name]) > 0):
+                    found[name] = item
+        return {name: str(item.evr) for name, item in found.items()}
 
     def _try(self, requests: Sequence[str], weak: bool) -> list[Chosen] | str:
         jobs = []

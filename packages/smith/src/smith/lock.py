@@ -1,0 +1,262 @@
+"""The lock file: versions and digests of every input, so that a build next year is the same as today's.
+
+`smith.lock` lies beside smith.yaml and is used whenever it is there. A locked build asks no repository for news, solves
+nothing and checks no dates: it fetches by digest, from the kept files (`--vendor`), the cache, the address of that day,
+or the distribution's snapshot archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ocicommon.canonical import dumps
+
+from smith.cache import Cache
+from smith.errors import ConfigError, InputError, SmithError, VerificationError
+from smith.fetch import Fetcher, in_parallel, redacted
+from smith.progress import Progress
+from smith.sources import Input, SourceResult
+from smith.spec import Spec
+
+VERSION = 1
+FAMILIES = ("deb", "rpm", "apk")
+PACKAGE = ("package", "identity")
+"""Kinds of inputs that are packages; of an `identity` package only the files that name the distribution are taken."""
+_SNAPSHOTS = (
+    (re.compile(r"^https?://[^/]*debian\.org/(debian(?:-security)?)/(.*)$"), "https://snapshot.debian.org/archive"),
+    (re.compile(r"^https?://[^/]*ubuntu\.com/(ubuntu)/(.*)$"), "https://snapshot.ubuntu.com"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One locked input. `record` is the index's own text about a package, where its file does not say it all."""
+
+    kind: str
+    url: str
+    sha256: str
+    size: int
+    name: str = ""
+    version: str = ""
+    arch: str = ""
+    source: str = ""
+    source_version: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock file. `request` is the digest of what it was made for, `made` a UTC time as 20260131T235959Z."""
+
+    type: str
+    platform: str
+    request: str
+    made: str
+    entries: tuple[Entry, ...]
+    vendor: str = ""
+
+    def packages(self) -> list[Entry]:
+        """The locked packages, in the order that they are put onto the tree."""
+        return [entry for entry in self.entries if entry.kind in PACKAGE]
+
+
+def path_of(spec: Spec) -> str:
+    """`smith.lock` for smith.yaml; `NAME.lock` for another NAME.yaml, in the same folder."""
+    name = os.path.basename(spec.file).rpartition(".")[0] or "smith"
+    return os.path.join(spec.directory, f"{name}.lock")
+
+
+def request_of(spec: Spec) -> str:
+    """The digest of all in smith.yaml that decides which inputs a build has."""
+    repositories = [asdict(replace(item, options=dict(item.options))) for item in spec.repositories]
+    wanted = {
+        "type": spec.type,
+        "package": spec.package,
+        "packages": list(spec.packages),
+        "platform": spec.platform,
+        "mock": [spec.mock.config, list(spec.mock.deps)],
+        "repositories": [{k: list(v) if isinstance(v, tuple) else v for k, v in r.items()} for r in repositories],
+    }
+    return hashlib.sha256(dumps(wanted)).hexdigest()
+
+
+def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
+    """The lock of what a build of this spec loaded."""
+    known = {package.sha256: package for package in result.packages}
+    entries = []
+    for item in result.inputs:
+        package = known.get(item.sha256) if item.kind in PACKAGE else None
+        entries.append(
+            Entry(
+                item.kind,
+                _relative(item.url, spec.directory),
+                item.sha256,
+                item.size,
+                package.name if package else "",
+                package.version if package else "",
+                package.arch if package else "",
+                package.source if package else "",
+                package.source_version if package else "",
+                package.metadata.decode("utf-8", "surrogateescape") if package and package.family == "apk" else "",
+            )
+        )
+    made = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() if now is None else now))
+    return Lock(spec.type, result.platform, request_of(spec), made, tuple(entries))
+
+
+def write(lock: Lock, path: str) -> None:
+    """Write the file, whole or not at all."""
+    data = {
+        "lockVersion": VERSION,
+        "type": lock.type,
+        "platform": lock.platform,
+        "request": lock.request,
+        "made": lock.made,
+        "vendor": lock.vendor,
+        "inputs": [{key: value for key, value in asdict(entry).items() if value} for entry in lock.entries],
+    }
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            json.dump({k: v for k, v in data.items() if v}, stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read(path: str) -> Lock:
+    """Read it. ConfigError for what is no lock file of this version."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            data = json.load(stream)
+        if data["lockVersion"] != VERSION:
+            raise ConfigError(f"{path}: is a lock file of version {data['lockVersion']}; this smith knows {VERSION}")
+        entries = []
+        for item in data["inputs"]:
+            entry = Entry(**{**item, "size": int(item.get("size", 0))})
+            if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+                raise ValueError(f"{entry.url} has the digest {entry.sha256!r}")
+            entries.append(entry)
+        fields = [str(data[name]) for name in ("type", "platform", "request", "made")]
+        return Lock(fields[0], fields[1], fields[2], fields[3], tuple(entries), str(data.get("vendor", "")))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: is no lock file: {error}; make a new one by `smith lock`") from None
+
+
+def find(spec: Spec) -> Lock | None:
+    """The lock file beside smith.yaml, if there is one. ConfigError when it was made for another smith.yaml."""
+    path = path_of(spec)
+    if not os.path.exists(path):
+        return None
+    lock = read(path)
+    if lock.request != request_of(spec):
+        raise ConfigError(
+            f"{path}: was made for other packages or repositories than {spec.file} names: run `smith lock`"
+        )
+    return lock
+
+
+def vendor(lock: Lock, folder: str, directory: str, cache: Cache) -> Lock:
+    """Copy every package of the lock from the cache into `folder`; the lock that names it, relative to `directory`."""
+    os.makedirs(folder, exist_ok=True)
+    for entry in lock.packages():
+        target = os.path.join(folder, _file_name(entry))
+        temporary = f"{target}.{os.getpid()}.tmp"
+        try:
+            with cache.open(entry.sha256) as source, open(temporary, "wb") as sink:
+                while data := source.read(1 << 20):
+                    sink.write(data)
+            os.replace(temporary, target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    return replace(lock, vendor=os.path.relpath(folder, directory))
+
+
+def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
+    """The source of a locked build. VerificationError, naming the input, when one is not what it was."""
+    if lock.type not in FAMILIES:
+        return _compared(spec, lock, cache, progress)
+    fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
+    entries = lock.packages()
+    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), entries, 6)
+    module = importlib.import_module(f"smith.sources.{lock.type}.locked")
+    others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in PACKAGE]
+    result: SourceResult = module.load(entries, cache, lock.platform, others)
+    return result
+
+
+def _compared(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
+    module = importlib.import_module(f"smith.sources.{lock.type}")
+    result: SourceResult = module.load(spec, cache, progress)
+    locked = {_relative(entry.url, spec.directory): entry.sha256 for entry in lock.entries}
+    for item in result.inputs:
+        expected = locked.get(_relative(item.url, spec.directory))
+        if expected != item.sha256:
+            raise VerificationError(
+                f"{redacted(item.url)}: is sha256:{item.sha256}, and {path_of(spec)} has sha256:{expected or 'nothing'}"
+            )
+    return result
+
+
+def _bring(entry: Entry, lock: Lock, directory: str, fetcher: Fetcher) -> None:
+    """Have one input in the cache, from wherever its digest can be had."""
+    cache = fetcher.cache
+    if cache.has(entry.sha256, entry.size or None):
+        return
+    candidates = [_absolute(entry.url, directory), *_snapshots(entry.url, lock.made)]
+    if lock.vendor:
+        kept = os.path.abspath(os.path.join(directory, lock.vendor, _file_name(entry)))
+        candidates.insert(0, f"file://{kept}")
+    failures = []
+    for url in candidates:
+        try:
+            fetcher.fetch(url, entry.sha256, entry.size or None)
+            return
+        except SmithError as error:
+            failures.append(str(error))
+    raise InputError(f"{entry.name} {entry.version} (sha256:{entry.sha256}) cannot be had: {'; '.join(failures)}")
+
+
+def _snapshots(url: str, made: str) -> Sequence[str]:
+    for pattern, base in _SNAPSHOTS:
+        match = pattern.match(url)
+        if match:
+            return [f"{base}/{match[1]}/{made}/{match[2]}"]
+    return []
+
+
+def _file_name(entry: Entry) -> str:
+    return f"{entry.sha256[:16]}-{os.path.basename(entry.url)}"
+
+
+def _relative(url: str, directory: str) -> str:
+    """File addresses below the folder of smith.yaml are kept relative to it, so that the folder can be moved."""
+    base = f"file://{os.path.abspath(directory)}/"
+    return "file:" + url[len(base) :] if url.startswith(base) else url
+
+
+def _absolute(url: str, directory: str) -> str:
+    if url.startswith("file:") and not url.startswith("file://"):
+        return f"file://{os.path.abspath(os.path.join(directory, url[5:]))}"
+    return url
+
+
+def as_json(lock: Lock) -> dict[str, Any]:
+    """The lock for --json."""
+    return {
+        "type": lock.type,
+        "platform": lock.platform,
+        "packages": [{"name": e.name, "version": e.version, "arch": e.arch} for e in lock.packages()],
+    }
