@@ -51,7 +51,7 @@ class MadeImage:
 
     layers: list[bytes]
     config: dict[str, Any] = field(default_factory=dict)
-    compress: Callable[[bytes], bytes] = gzip.compress
+    compress: Callable[[bytes], bytes] = lambda data: gzip.compress(data, mtime=0)
     media_type: str = "application/vnd.oci.image.layer.v1.tar+gzip"
     tag: str = "latest"
     changes: dict[str, bytes] = field(default_factory=dict)

@@ -106,6 +106,7 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
         add_nss(chosen, nss.files(who, spec.groups, kept_users, kept_groups), progress, base, spec)
     for path, text in rules.offers(chosen):
         chosen.left_out.add(path, text)
+    choosing.take_merged_usr(chosen)
     kept = recipe.keep(chosen, source)
     result = chosen.subtree()
     for mount in spec.mounts:

@@ -53,6 +53,9 @@ PACKAGE_CLUTTER = Excludes(
 """What a package has that a running program has no use for: documentation, headers, units of other init systems."""
 
 
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32")
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a file is in: `kind` (path, package, rootfs, link, needed, interpreter, dlopen, ...), the file that
@@ -213,6 +216,17 @@ def take_binaries(selection: Selection, names: Iterable[str], path: str, file: s
                 break
         else:
             raise ConfigError(f"{file}: no program {name!r} in {path}")
+
+
+def take_merged_usr(selection: Selection) -> None:
+    """Want the links /bin, /sbin, /lib* of a merged /usr where what they lead to is in: programs are named by them."""
+    for name in selection.tree.children(""):
+        node = selection.tree[name]
+        if not node.is_link or name in selection.chosen or name in selection.excludes or name not in MERGED:
+            continue
+        target = selection.tree.resolve(name)
+        if target and any(path.startswith(f"{target}/") for path in selection.chosen):
+            selection.chosen[name] = Reason("way", target)
 
 
 def excludes_of(spec: Spec) -> Excludes:
