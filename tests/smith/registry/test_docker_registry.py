@@ -251,3 +251,25 @@ def test_archive_mode_follows_the_umask(registry: Registry, tmp_path: Path) -> N
     finally:
         os.umask(before)
     assert (tmp_path / "out.tar").stat().st_mode & 0o777 == 0o640
+
+
+def test_provenance_travels_with_the_image(registry: Registry, tmp_path: Path) -> None:
+    layout = images.Layout()
+    entry = layout.image(images.layer({"app": b"x"}), annotations={"vnd.smith.compression": "some"})
+    artifact = {
+        "schemaVersion": 2,
+        "mediaType": mediatypes.MANIFEST,
+        "artifactType": "application/vnd.smith.provenance.v1",
+        "config": layout.add(mediatypes.EMPTY_JSON, mediatypes.EMPTY),
+        "layers": [layout.add(b"recipe", "text/plain")],
+        "subject": {key: entry[key] for key in ("mediaType", "digest", "size")},
+    }
+    described = layout.add(json.dumps(artifact).encode(), mediatypes.MANIFEST)
+    layout.name(entry, **{"vnd.smith.artifact": described["digest"]})
+    push(layout.archive(tmp_path / "in.tar"), f"{registry.host}/provenance:1")
+    pull(f"{registry.host}/provenance:1", tmp_path / "out.tar")
+    found = images.index_of(tmp_path / "out.tar")
+    assert [each["annotations"]["vnd.smith.artifact"] for each in found] == [described["digest"]]
+    assert set(layout.files()) <= set(images.read(tmp_path / "out.tar"))
+    again = push(tmp_path / "out.tar", f"{registry.host}/provenance:2")
+    assert again.descriptor["digest"] == entry["digest"]
