@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -54,7 +55,14 @@ class Box:
         """Run railcar with words; the box's own id stands as ``ID``."""
         argv = [str(self.railcar), "--root", str(self.root)]
         argv += [self.name if word == "ID" else word for word in words]
-        done = subprocess.run(argv, capture_output=True, text=True, input=text or "", timeout=120, check=False)
+        # Files and no pipes: a container that keeps its streams would hold those open.
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            given.write((text or "").encode())
+            given.seek(0)
+            code = subprocess.run(argv, stdin=given, stdout=out, stderr=errors, timeout=120, check=False).returncode
+            out.seek(0)
+            errors.seek(0)
+            done = subprocess.CompletedProcess(argv, code, out.read().decode(), errors.read().decode())
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

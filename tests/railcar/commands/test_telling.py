@@ -170,3 +170,42 @@ def test_inspect_shows_state_figures_mounts_and_namespaces(box):
     assert text.startswith(f"{box.name}: running, process {found['state']['pid']}\n")
     assert "mounts\n" in text
     box.command("kill", "ID", "KILL")
+
+
+def test_inspect_shows_the_steps_and_the_hooks(box):
+    box.config["hooks"] = {
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > /dev/null; echo said by a hook"]}],
+        "poststart": [{"path": "/bin/true"}],
+    }
+    box.start()
+    found = json.loads(box.command("inspect", "--json", "ID").stdout)
+    assert [(hook["kind"], hook["status"]) for hook in found["hooks"]] == [("createRuntime", 0), ("poststart", 0)]
+    assert found["hooks"][0]["output"] == "said by a hook\n"
+    assert "cgroups" in [step["step"] for step in found["steps"]]
+    text = box.command("inspect", "ID").stdout
+    assert "said by a hook" in text
+    assert "steps of its creation" in text
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_trace_has_a_line_per_step(box, tmp_path, monkeypatch, way):
+    box.write()
+    trace = tmp_path / "trace"
+    if way == "variable":
+        monkeypatch.setenv("RAILCAR_TRACE", str(trace))
+    box.command(*(["--trace", str(trace)] if way == "option" else []), "create", "-b", str(box.bundle), "ID")
+    steps = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert {"plan", "cgroups", "mounts"} <= {step["step"] for step in steps}
+    assert all(step["took_us"] >= 0 for step in steps)
+
+
+def test_intel_rdt_without_resctrl_is_one_sentence_and_leaves_nothing(box):
+    """Checklist 123: on a machine without it."""
+    if os.path.exists("/sys/fs/resctrl/schemata"):
+        pytest.skip("this machine has resctrl")
+    box.config["linux"]["intelRdt"] = {"l3CacheSchema": "L3:0=f"}
+    box.write()
+    done = box.command("create", "-b", str(box.bundle), "ID", check=False)
+    assert done.returncode == 1
+    assert "linux.intelRdt needs resctrl on /sys/fs/resctrl" in done.stderr
+    assert not (box.root / box.name).exists()

@@ -208,16 +208,25 @@ class _Creation:
             birth.write_maps(born.pid, plans.namespaces)
             channel.go()
         self._expect(handshake.MOUNTED)
+        tracing.mark("mounts")
         if plans.hooks or plans.net_devices:
             self._host_hooks(born.pid)
         channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
         self._expect(handshake.READY)
+        tracing.mark("root and devices")
         if plans.process is not None:
             placing.apply(born.pid, plans.process)
             for resource, soft, hard in plans.process.rlimits:
                 limit(born.pid, resource, soft, hard)
+        closure = (plans.loaded.value.get("linux") or {}).get("intelRdt")
+        if closure:
+            from railcar import rdt
+
+            rdt.place(closure, record, born.pid)
         if self.group is not None:
             self.group.apply_late()
+        tracing.mark("limits")
+        record.data["steps"] = tracing.steps
         record.data.pop("creator")
         record.data["phase"] = "created"
         record.save()
@@ -237,7 +246,8 @@ class _Creation:
             if plans.hooks.get(kind):
                 from railcar import hooks
 
-                hooks.run(kind, plans.hooks[kind], self._state("creating"), plans.loaded.bundle)
+                ran = hooks.run(kind, plans.hooks[kind], self._state("creating"), plans.loaded.bundle)
+                self.record.remember_hooks(ran)
         if plans.net_devices:
             from railcar import netdevices
 
@@ -305,6 +315,7 @@ class _Creation:
                 self.group.destroy()
             except (OSError, RailcarError):
                 pass
+        removing.remove_closure(self.record)
         removing.remove_directory(self.record.directory)
 
 

@@ -77,6 +77,14 @@ def plan(given: "dict[str, Any]", container_id: str, root: str = ROOT) -> "Plan 
     return Plan(directory, lines, name is None, name is not None and not lines, monitor)
 
 
+def place(given: "dict[str, Any]", record: "Record", pid: int) -> None:
+    """Plan and make a container's closure, and remember it in the record."""
+    wanted = plan(given, record.container_id)
+    if wanted is not None:
+        create(wanted, pid)
+        record.data["rdt"] = wanted.record()
+
+
 def _write(path: str, value: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -51,9 +51,18 @@ def remove(record: "Record", status: str = "stopped") -> list[str]:
         if group.exists() and group.pids():
             group.kill()
         group.destroy()
+    remove_closure(record)
     warnings = _poststop(record)
     remove_directory(record.directory)
     return warnings
+
+
+def remove_closure(record: "Record") -> None:
+    """Remove the container's own closure of linux.intelRdt."""
+    if record.data.get("rdt"):
+        from railcar import rdt
+
+        rdt.remove(record.data["rdt"])
 
 
 def kill_all(record: "Record") -> None:

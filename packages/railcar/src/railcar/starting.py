@@ -121,9 +121,9 @@ def after(record: "Record") -> None:
     from railcar import removing
 
     try:
-        running.run(
-            "poststart", hooks, documents.compact(record.public("running")).encode(), str(record.data["bundle"])
-        )
+        state_text = documents.compact(record.public("running")).encode()
+        record.remember_hooks(running.run("poststart", hooks, state_text, str(record.data["bundle"])))
+        record.save()
     except RailcarError:
         removing.kill_all(record)
         raise

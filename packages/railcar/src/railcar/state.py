@@ -166,6 +166,10 @@ class Record:
         shown["owner"] = data.get("owner", "")
         return shown
 
+    def remember_hooks(self, results: "list[Any]") -> None:
+        """Keep what came of hooks (`railcar.hooks.Result`), for `railcar inspect`."""
+        self.data.setdefault("hook_history", []).extend(result.record() for result in results)
+
     def save(self) -> None:
         """Replace state.json as a whole."""
         temporary = self.path(f".{STATE}.{os.getpid()}")

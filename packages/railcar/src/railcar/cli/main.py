@@ -3,6 +3,7 @@
 import os
 import sys
 
+from railcar import tracing
 from railcar.cli import log
 from railcar.cli.parse import Globals, find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
@@ -42,6 +43,9 @@ def run(argv: list[str]) -> int:
         options, rest = parse_globals(argv, "")
         if not options.root:
             options.root = default_root()
+        trace = options.trace or os.environ.get("RAILCAR_TRACE", "")
+        if trace:
+            tracing.begin(trace)
         if options.values.get("version"):
             sys.stdout.write(version_text())
             return 0
