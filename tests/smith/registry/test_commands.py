@@ -84,9 +84,11 @@ def test_failures_are_one_sentence(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("busy", [False, True])
 def test_interrupted_download_ends_and_leaves_nothing(
-    smith: Path, server: Server, tmp_path: Path, number: signal.Signals
+    smith: Path, server: Server, tmp_path: Path, number: signal.Signals, busy: bool
 ) -> None:
+    """While data flows, and while a busy server has asked for patience."""
     layout, _ = images.simple(1_000_000)
     layout.folder(tmp_path / "image")
     assert run(smith, "upload", "-r", f"{server.host}/r", "-i", str(tmp_path / "image")).returncode == 0
@@ -96,6 +98,10 @@ def test_interrupted_download_ends_and_leaves_nothing(
     def stall(handler: Handler, count: int) -> bool:
         if handler.command != "GET" or big not in handler.path:
             return False
+        if busy:
+            handler.reply(429, Retry_After="10000")
+            reached.set()
+            return True
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(layout.blobs[big])))
         handler.end_headers()
@@ -112,7 +118,7 @@ def test_interrupted_download_ends_and_leaves_nothing(
         try:
             assert reached.wait(120)
             process.send_signal(number)
-            _, said = process.communicate(timeout=120)
+            _, said = process.communicate(timeout=100)
         finally:
             over.set()
             process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = shutil.which("docker-registry")
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 def free_port() -> int:

@@ -3,7 +3,7 @@
 import json
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ocicommon import digest as digests
@@ -67,8 +67,8 @@ class Registry:
         self.path = address.reference.path
         self._context = tls(options.cacert, insecure=options.insecure)
         self.transport = Transport(self._context, timeout=options.timeout)
-        self.retry = options.retry
-        self.auth = Authenticator(self.transport, self._credential, retry=options.retry)
+        self.retry = replace(options.retry, sleep=options.retry.sleep or self.transport.pause)
+        self.auth = Authenticator(self.transport, self._credential, retry=self.retry)
         self._base: str | None = None
 
     def __enter__(self) -> "Registry":

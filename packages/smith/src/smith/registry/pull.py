@@ -36,6 +36,7 @@ from smith.tree import Node
 PARALLEL = 4
 _DEPTH = 4
 _MANY = 4096
+_MANIFEST_BYTES = 16 << 20
 
 
 @dataclass
@@ -156,6 +157,8 @@ def _add(made: Plan, manifest: Manifest, registry: Registry, depth: int) -> None
     if len(made.manifests) >= _MANY or not depth:
         raise RegistryError(f"{registry.address}: its indexes hold too many manifests")
     made.manifests[manifest.digest] = manifest.content
+    if sum(map(len, made.manifests.values())) > _MANIFEST_BYTES:
+        raise RegistryError(f"{registry.address}: its manifests have more than {_MANIFEST_BYTES} bytes")
     if manifest.media_type in mediatypes.INDEXES:
         for entry in _entries(manifest, registry):
             _add(made, registry.manifest(_digest(entry, registry), expected=entry), registry, depth - 1)
@@ -212,7 +215,11 @@ def save(registry: Registry, made: Plan, path: str, advance: Callable[[int], Non
         fd = os.open(temporary, os.O_RDWR | os.O_CLOEXEC)
         try:
             places, end = _lay_out(fd, files, made.blobs)
-            _fetch_all(registry, made, {digest: (fd, offset) for digest, offset in places.items()}, advance)
+
+            def one(digest: str) -> None:
+                fetch(registry, made.blobs[digest], _writer(fd, places[digest]), advance)
+
+            in_parallel(registry, one, list(made.blobs))
             if kind != "none":
                 with _temporary(parent, path) as packed, open(packed, "wb") as target:
                     for piece in compressed(RegionContent(fd, 0, end).chunks(), kind):
@@ -250,20 +257,13 @@ def _lay_out(fd: int, files: Mapping[str, bytes], blobs: Mapping[str, dict[str, 
     return places, position
 
 
-def _fetch_all(
-    registry: Registry, made: Plan, places: Mapping[str, tuple[int, int]], advance: Callable[[int], None]
-) -> None:
-    def one(digest: str) -> None:
-        fd, base = places[digest]
+def _writer(fd: int, base: int = 0) -> Callable[[int, memoryview], None]:
+    def write(offset: int, piece: memoryview) -> None:
+        while piece:
+            count = os.pwrite(fd, piece, base + offset)
+            piece, offset = piece[count:], offset + count
 
-        def write(offset: int, piece: memoryview) -> None:
-            while piece:
-                count = os.pwrite(fd, piece, base + offset)
-                piece, offset = piece[count:], offset + count
-
-        fetch(registry, made.blobs[digest], write, advance)
-
-    in_parallel(registry, one, list(made.blobs))
+    return write
 
 
 def in_parallel(registry: Registry, work: Callable[[str], None], items: list[str]) -> None:
@@ -290,16 +290,14 @@ def _save_folder(registry: Registry, made: Plan, path: str, advance: Callable[[i
             file = Path(temporary, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        places: dict[str, tuple[int, int]] = {}
-        try:
-            for digest in made.blobs:
-                file = Path(temporary, _path(digest))
-                file.parent.mkdir(parents=True, exist_ok=True)
-                places[digest] = (os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), 0)
-            _fetch_all(registry, made, places, advance)
-        finally:
-            for fd, _ in places.values():
-                os.close(fd)
+        for digest in made.blobs:
+            Path(temporary, _path(digest)).parent.mkdir(parents=True, exist_ok=True)
+
+        def one(digest: str) -> None:
+            with open(os.path.join(temporary, _path(digest)), "wb") as file:
+                fetch(registry, made.blobs[digest], _writer(file.fileno()), advance)
+
+        in_parallel(registry, one, list(made.blobs))
         os.chmod(temporary, 0o777 & ~_umask())
         if target.exists():
             shutil.rmtree(target)

@@ -21,16 +21,16 @@ class Retry:
     first: float = 0.5
     longest: float = 8.0
     patience: float = 120.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
 
     def pause(self, attempt: int, retry_after: str | None = None) -> None:
         """Waits before the try after `attempt` (from 1), as long as the header `Retry-After` asks if it is sensible."""
         wished = seconds(retry_after)
         if wished is not None:
-            self.sleep(min(wished, self.patience))
-            return
-        wait = min(self.first * 2 ** (attempt - 1), self.longest)
-        self.sleep(wait * random.uniform(0.75, 1.25))
+            wait = min(wished, self.patience)
+        else:
+            wait = min(self.first * 2 ** (attempt - 1), self.longest) * random.uniform(0.75, 1.25)
+        (self.sleep or time.sleep)(wait)
 
     def run(self, work: Callable[[], _T]) -> _T:
         """`work()`, again while it raises Broken; the last one's error in the end."""

@@ -144,7 +144,7 @@ class Transport:
         self.timeout = timeout
         self._idle: dict[tuple[str, str, int], list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
-        self._aborted = False
+        self._aborted = threading.Event()
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class Transport:
     def abort(self) -> None:
         """Ends every connection, also those that other threads wait at; their requests fail, and so do new ones."""
         with self._lock:
-            self._aborted = True
+            self._aborted.set()
             busy = list(self._busy)
         for connection in busy:
             try:
@@ -166,6 +166,10 @@ class Transport:
                     connection.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
+
+    def pause(self, seconds: float) -> None:
+        """Waits, but not beyond `abort`."""
+        self._aborted.wait(seconds)
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None = None) -> Response:
         """One request and the start of its answer, whatever its status. Redirects are not followed.
@@ -176,7 +180,7 @@ class Transport:
         while True:
             connection, used = self._take(place)
             with self._lock:
-                if self._aborted:
+                if self._aborted.is_set():
                     connection.close()
                     raise RegistryError(f"{shown(url)}: interrupted")
                 self._busy.add(connection)
@@ -279,7 +283,7 @@ class Transport:
         """Keeps the connection for the next request to `place`, or ends it."""
         with self._lock:
             self._busy.discard(connection)
-            if place is not None and not self._aborted:
+            if place is not None and not self._aborted.is_set():
                 self._idle.setdefault(place, []).append(connection)
                 return
         connection.close()
