@@ -26,21 +26,35 @@ from railcar.plan.namespaces import Namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from railcar.state import Record
 
 
 class Options:
-    """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own."""
+    """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own.
 
-    __slots__ = ("cgroups", "console_socket", "ignore_paused", "pid_file", "pidfd_socket", "preserve", "relay")
+    `before_go` is called when the program is about to run.
+    """
+
+    __slots__ = (
+        "before_go",
+        "cgroups",
+        "console_socket",
+        "ignore_paused",
+        "pid_file",
+        "pidfd_socket",
+        "preserve",
+        "relay",
+    )
 
     def __init__(self) -> None:
         self.cgroups: list[str] = []
         self.console_socket = self.pid_file = self.pidfd_socket = ""
         self.ignore_paused = self.relay = False
         self.preserve = 0
+        self.before_go: Callable[[], None] | None = None
 
 
 class Executed:
@@ -214,6 +228,8 @@ class _Execution:
         creating.pid_file(self.options.pid_file, self.pid)
         if self.options.pidfd_socket:
             placing.send_pidfd(self.options.pidfd_socket, self.pidfd, b"setns")
+        if self.options.before_go is not None:
+            self.options.before_go()
         channel.go()
         said = b""
         while piece := os.read(replies, 65536):

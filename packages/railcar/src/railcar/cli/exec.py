@@ -37,6 +37,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     from railcar.foreground import Foreground
 
     foreground = Foreground()
+    wanted.before_go = foreground.hold
     try:
         made = executing.execute(options.root, container_id, process, wanted)
         if made.console is not None:

@@ -32,6 +32,7 @@ def run(options: Globals, arguments: Arguments) -> int:
                 master = console.receive(created.console)
                 if master >= 0:
                     foreground.attach(master)
+            foreground.hold()
             _start(created)
             code = foreground.run(created.pid, created.pidfd)
         except BaseException:
