@@ -88,10 +88,6 @@ class Foreground:
             os.close(self._write)
             self._read = self._write = -1
 
-    def hold(self) -> None:
-        """The program is about to run: from here on signals are its own, kept until ``run`` can pass them on."""
-        self._ends = False
-
     def attach(self, master: int) -> None:
         """Relay between our 0 and 1 and this controlling end of the container's terminal, which is ours from now on."""
         self._master = master
