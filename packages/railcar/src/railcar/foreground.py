@@ -92,6 +92,7 @@ class Foreground:
         """Relay between our 0 and 1 and this controlling end of the container's terminal, which is ours from now on."""
         self._master = master
         os.set_blocking(master, False)
+        _no_carriage_returns(master)
         self._resize()
         if os.isatty(0):
             self._raw()
@@ -114,13 +115,13 @@ class Foreground:
             raise Interrupted(f"interrupted by signal {number}", 128 + number)
 
     def _raw(self) -> None:
+        # Output keeps its processing: our terminal adds the carriage returns that the container's does not.
         import termios
 
         self._saved = termios.tcgetattr(0)
         mode = termios.tcgetattr(0)
         mode[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON | termios.INLCR)
         mode[0] &= ~(termios.IGNBRK | termios.PARMRK | termios.IGNCR)
-        mode[1] &= ~termios.OPOST
         mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
         mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
@@ -224,3 +225,12 @@ def _write_all(fd: int, data: bytes) -> None:
             view = view[os.write(fd, view) :]
         except OSError:
             return
+
+
+def _no_carriage_returns(master: int) -> None:
+    """Leave line ends as the program writes them: a pipe that takes our output sees no terminal's habits."""
+    import termios
+
+    mode = termios.tcgetattr(master)
+    mode[1] &= ~termios.ONLCR
+    termios.tcsetattr(master, termios.TCSANOW, mode)
