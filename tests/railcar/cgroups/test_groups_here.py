@@ -224,14 +224,3 @@ def test_a_failure_leaves_no_group(here, name):
     with pytest.raises(RailcarError, match=r"cpuset\.cpus for linux\.resources\.cpu\.cpus"):
         cgroups.plan(here, name, f"/{name}/inner", {"cpu": {"cpus": "4000"}}).create()
     assert not any(os.path.exists(os.path.join(hierarchy.mount, name)) for hierarchy in here.hierarchies)
-
-
-def test_sub_groups_for_exec(here, name):
-    group = cgroups.plan(here, name, "/" + name, {}).create()
-    os.mkdir(group.paths["pids"] + "/inner")
-    assert group.sub(["pids:inner"]).paths["pids"] == group.paths["pids"] + "/inner"
-    for bad in ("pids:../x", "pids:absent", "../.."):
-        with pytest.raises(RailcarError, match="bad sub cgroup path"):
-            group.sub([bad])
-    with pytest.raises(RailcarError, match="unknown controller"):
-        group.sub(["nonsense:inner"])

@@ -87,3 +87,11 @@ def test_line_100_a_limit_under_the_usage_is_refused(box):
     assert done.returncode == 1
     assert "exceeds the new limit 4096" in done.stderr
     assert value(box, "memory", "memory.limit_in_bytes") == str(128 << 20)
+
+
+def test_line_92_a_small_memory_limit_does_not_kill_the_start(box):
+    """Checklist 92: limits under 64 MiB are written when the container is ready."""
+    box.config["linux"]["resources"] = {"memory": {"limit": 4 << 20}}
+    box.start()
+    assert value(box, "memory", "memory.limit_in_bytes") == str(4 << 20)
+    assert box.state()["status"] == "running"

@@ -161,25 +161,6 @@ class Group:
                     ) from None
                 raise RailcarError(f"cgroup: add process {pid} to {path}: {files.reason(error)}") from None
 
-    def sub(self, given: list[str]) -> "Group":
-        """The group for ``exec --cgroup [controllers:]path``, relative to this one; ``..`` may not leave it."""
-        from railcar.cgroups.layout import clean
-
-        paths = dict(self.paths)
-        for entry in given:
-            names, colon, path = entry.rpartition(":")
-            inner = clean(path)
-            if not path or ".." in path.split("/"):
-                raise RailcarError(f"bad sub cgroup path: {entry}")
-            chosen = names.split(",") if colon else list(self.paths)
-            for name in chosen:
-                if name not in paths or (name == "unified" and colon):
-                    raise RailcarError(f"unknown controller {name} in --cgroup {entry}")
-                paths[name] = self.paths[name] + inner
-                if not os.access(paths[name], os.F_OK):
-                    raise RailcarError(f"bad sub cgroup path: {entry}: {paths[name]}: no such file or directory")
-        return Group(self.mode, paths, [])
-
     def _freezer(self) -> tuple[str, str, str]:
         """(control file, value to freeze, value to thaw)."""
         if "freezer" in self.paths:

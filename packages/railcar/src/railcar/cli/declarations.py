@@ -257,6 +257,8 @@ COMMANDS = (
         (Option("json", "flag", "As JSON"),),
     ),
     Command("inspect", "Print all that is known about a container", _ID, (Option("json", "flag", "As JSON"),)),
+    Command("completion", "Print the completions for a shell: bash, zsh or fish", ("SHELL",), ()),
+    Command("man", "Print a manual page: that of railcar, or of one command", ("[COMMAND]",), ()),
 )
 
 #: name -> Command
