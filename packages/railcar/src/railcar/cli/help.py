@@ -16,17 +16,20 @@ def page(name: str = "") -> str:
         return _overview(program)
     command = find_command(name)
     words = " ".join(command.positional)
-    usage = f"Usage: {program} {command.name} [OPTIONS] {words}".rstrip()
-    return f"{usage}\n\n{command.help}.\n\nOptions:\n{_table((*command.options, GLOBAL[-1]))}"
+    usage = f"{program} {command.name} [OPTIONS] {words}".rstrip()
+    return (
+        f"NAME:\n   {program} {command.name} - {command.help}\n\nUSAGE:\n   {usage}\n\n"
+        f"OPTIONS:\n{_table((*command.options, GLOBAL[-1]))}"
+    )
 
 
 def _overview(program: str) -> str:
     width = max(len(command.name) for command in COMMANDS)
     rows = [f"  {command.name:<{width}}  {command.help}" for command in COMMANDS if not command.hidden]
     return (
-        f"Usage: {program} [GLOBAL OPTIONS] COMMAND [OPTIONS] ARGUMENTS\n\n"
-        "An OCI runtime: it runs a bundle (a directory with config.json and a root filesystem).\n\n"
-        "Commands:\n" + "\n".join(rows) + f"\n\nGlobal options:\n{_table(GLOBAL)}"
+        f"NAME:\n   {program} - an OCI runtime: it runs a bundle (config.json and a root filesystem)\n\n"
+        f"USAGE:\n   {program} [GLOBAL OPTIONS] COMMAND [OPTIONS] ARGUMENTS\n\n"
+        "COMMANDS:\n" + "\n".join(rows) + f"\n\nGLOBAL OPTIONS:\n{_table(GLOBAL)}"
         f"\n`{program} COMMAND --help` explains one command.\n"
     )
 
