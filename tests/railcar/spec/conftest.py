@@ -136,8 +136,8 @@ class Box:
             for name in (".", *files):
                 os.lchown(Path(directory) / name, first, first)
 
-    def _write(self, script: str) -> None:
-        self.config["process"]["args"] = ["/bin/sh", "-c", script]
+    def _write(self, script: str | list[str]) -> None:
+        self.config["process"]["args"] = ["/bin/sh", "-c", script] if isinstance(script, str) else script
         (self.directory / "config.json").write_text(json.dumps(self.config))
 
     def build(
@@ -157,12 +157,23 @@ class Box:
         words = ["legacy" if way == "mount2" else "modern", "move" if move else "pivot"]
         return [sys.executable, "-c", BUILD, str(self.directory), *words]
 
-    def run(self, script: str, *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as the process of a container."""
+    def run(self, script: str | list[str], *arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a shell script, or a command, as the process of a container."""
         self._write(script)
         state = ["--root", str(self.directory / "state")]
         name = self.directory.name
         return self._done([str(self.command), *state, "run", *arguments, "--bundle", str(self.directory), name], fails)
+
+    def railcar(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Any command of railcar on this box's state directory."""
+        return subprocess.run(
+            [str(self.command), "--root", str(self.directory / "state"), *arguments],
+            check=check,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     def _done(self, command: list[str], fails: bool) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
