@@ -49,14 +49,6 @@ def test_line_048_the_working_directory_is_where_the_program_starts(box: Any) ->
     assert box.run("pwd").stdout == "/deep/in/it\n"
 
 
-def test_line_048_a_working_directory_that_the_user_may_not_enter_is_refused(box: Any) -> None:
-    (box.root / "closed").mkdir(mode=0o700)
-    box.config["process"].update(cwd="/closed", user={"uid": 1000, "gid": 1000}, capabilities={})
-    said = box.run("pwd", fails=True).stderr
-    assert "/closed" in said
-    assert said.endswith("permission denied")
-
-
 def test_line_049_the_environment_is_the_configs_and_the_last_of_a_name_counts(box: Any) -> None:
     box.config["process"]["env"] = ["PATH=/bin", "A=1", "EMPTY=", "A=2"]
     found = box.run(["/bin/env"]).stdout.splitlines()
