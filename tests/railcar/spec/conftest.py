@@ -165,14 +165,17 @@ class Box:
         return self._done([str(self.command), *state, "run", *arguments, "--bundle", str(self.directory), name], fails)
 
     def railcar(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Any command of railcar on this box's state directory."""
+        """Any command of railcar on this box's state directory. What is created has no streams that outlive it."""
+        streams: dict[str, Any] = {"capture_output": True}
+        if arguments[0] in ("create", "start"):
+            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.run(
             [str(self.command), "--root", str(self.directory / "state"), *arguments],
             check=check,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
             text=True,
             timeout=120,
+            **streams,
         )
 
     def _done(self, command: list[str], fails: bool) -> subprocess.CompletedProcess[str]:

@@ -156,9 +156,7 @@ def test_line_055_no_capabilities_are_none_at_all(box: Any) -> None:
 
 def test_line_055_a_capability_of_no_name_is_refused(box: Any) -> None:
     box.config["process"]["capabilities"]["bounding"] = ["CAP_KILLL"]
-    said = box.run("true", fails=True).stderr
-    assert "CAP_KILLL" in said
-    assert "CAP_KILL" in said.replace("CAP_KILLL", "")
+    assert '"CAP_KILLL", which is no capability' in box.run("true", fails=True).stderr
 
 
 @pytest.mark.parametrize("wanted", [True, False])

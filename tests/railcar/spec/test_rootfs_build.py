@@ -351,6 +351,20 @@ def test_line_080_parameters_are_set_in_the_containers_namespaces_only(box: Any,
     assert Path("/proc/sys/kernel/shmmni").read_text() == before
 
 
+def test_line_080_the_hosts_own_namespace_by_path_is_no_separate_one(box: Any) -> None:
+    listed = [entry for entry in box.config["linux"]["namespaces"] if entry["type"] != "network"]
+    box.config["linux"]["namespaces"] = [*listed, {"type": "network", "path": "/proc/self/ns/net"}]
+    box.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    assert "is the host's own" in box.build("true", fails=True).stderr
+
+
+def test_line_138_a_mount_label_needs_selinux(box: Any) -> None:
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        pytest.skip("this kernel has SELinux, so the label might be right")
+    box.config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0"
+    assert "linux.mountLabel" in box.build("true", fails=True).stderr
+
+
 @WAYS
 def test_line_080_a_parameter_that_the_kernel_refuses_is_named(box: Any, way: str) -> None:
     box.config["linux"]["sysctl"] = {"net.ipv4.nothing": "1"}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ocicommon.linux import mounts as m
 from railcar.errors import ConfigError
-from railcar.rootfs import plan
+from railcar.rootfs import filesystems, plan
 
 BASE: dict[str, Any] = {
     "root": {"path": "rootfs"},
@@ -163,6 +163,17 @@ def test_line_026_and_027_names_need_a_namespace_of_their_own() -> None:
     assert made(hostname="box", domainname="dom").hostname == "box"
     refused("would rename the host", hostname="box", linux={"namespaces": [{"type": "mount"}]})
     refused("would rename the host", domainname="box", linux={"namespaces": [{"type": "mount"}]})
+
+
+def test_line_138_the_label_goes_to_filesystems_that_have_none_of_their_own() -> None:
+    label = "system_u:object_r:container_file_t:s0:c1,c2"
+    planned = made(
+        linux={"mountLabel": label},
+        mounts=[{"destination": "/a", "type": "tmpfs"}, {"destination": "/proc", "type": "proc"}],
+    ).mounts
+    assert planned[0].options.data == [f'context="{label}"']
+    assert filesystems.words_of(planned[0]) == [f'context="{label}"']
+    assert planned[1].options.data == []
 
 
 def test_line_139_pivot_unless_told_otherwise() -> None:

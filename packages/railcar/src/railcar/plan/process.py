@@ -192,6 +192,14 @@ def rlimits(entries: "Any") -> list[tuple[int, int, int]]:
 
 def _label(result: Process, process: "dict[str, Any]") -> None:
     apparmor, selinux = process.get("apparmorProfile"), process.get("selinuxLabel")
+    if selinux and not os.path.exists("/sys/fs/selinux/enforce"):
+        raise ConfigError(f'process.selinuxLabel "{selinux}" needs SELinux, which is not enabled here: leave it out')
+    if apparmor and not os.path.exists("/sys/module/apparmor/parameters/enabled"):
+        if apparmor == "unconfined":
+            return
+        raise ConfigError(
+            f'process.apparmorProfile "{apparmor}" needs AppArmor, which is not enabled here: leave it out'
+        )
     if selinux:
         result.label = os.fsencode(selinux)
     elif apparmor:

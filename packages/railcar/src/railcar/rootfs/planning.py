@@ -109,6 +109,7 @@ class Plan:
         "rootfs",
         "set_up_dev",
         "sysctl",
+        "sysctl_joins",
         "user_namespace",
     )
 
@@ -120,6 +121,7 @@ class Plan:
         self.masked: list[str] = []
         self.readonly_paths: list[str] = []
         self.sysctl: list[tuple[str, str, str]] = []
+        self.sysctl_joins: list[tuple[str, str]] = []
         self.propagation = ROOT_PROPAGATION[""]
         self.root_propagation_given = False
         self.readonly = False
@@ -168,6 +170,8 @@ def plan(
                 f'{field} {value!r} needs a "uts" namespace in linux.namespaces: it would rename the host'
             )
     made.sysctl = sysctl.checked(linux.get("sysctl") or {}, namespaces, made.hostname)
+    if made.sysctl:
+        made.sysctl_joins = [(kind, path) for kind, path in namespaces.items() if path and kind in sysctl.KINDS]
     made.mounts = _mounts(config, bundle, linux, made, cgroup_mounts)
     made.set_up_dev = not any(mount.destination == "/dev" and mount.what == "bind" for mount in made.mounts)
     made.devices = wanted_devices(linux.get("devices") or []) if made.set_up_dev else []

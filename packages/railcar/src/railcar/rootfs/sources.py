@@ -11,8 +11,9 @@ import os
 from ocicommon.linux import mounts
 from ocicommon.linux.calls import AT_EMPTY_PATH, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError
+from ocicommon.linux.namespaces import TYPES
 
-from railcar.errors import StepError
+from railcar.errors import ConfigError, StepError
 from railcar.rootfs.idmap import UserNamespaces
 
 TYPE_CHECKING = False
@@ -104,6 +105,10 @@ def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
     sources = Sources()
     sources.modern = is_modern() if modern is None else modern
     _look_at_root(plan.rootfs)
+    if plan.label and not os.path.exists("/sys/fs/selinux/enforce"):
+        raise ConfigError(f'linux.mountLabel "{plan.label}" needs SELinux, which is not enabled here: leave it out')
+    for kind, path in plan.sysctl_joins:
+        _refuse_own_namespace(kind, path)
     if plan.enter == "chroot" or not sources.modern:
         return sources
     propagation = inherited_propagation(plan.propagation)
@@ -132,6 +137,16 @@ def _look_at_root(path: str) -> None:
     except OSError as error:
         raise StepError("rootfs", path, error.errno or 0, "root.path in config.json must be a directory") from error
     os.close(fd)
+
+
+def _refuse_own_namespace(kind: str, path: str) -> None:
+    """A namespace that is joined by path may be this very one: then linux.sysctl would change the host."""
+    try:
+        joined, own = os.stat(path), os.stat("/proc/self/ns/" + TYPES[kind][1])
+    except OSError:
+        return  # who joins it says what is wrong with it
+    if (joined.st_dev, joined.st_ino) == (own.st_dev, own.st_ino):
+        raise ConfigError(f"linux.sysctl has parameters of the {kind} namespace, and {path} is the host's own")
 
 
 def _open(mount: Mount, propagation: int, spaces: UserNamespaces) -> int:

@@ -33,6 +33,9 @@ _IPC = frozenset(
     )
 )
 _EXDEV = 18
+
+# The namespaces that have parameters of their own.
+KINDS = ("ipc", "network", "uts", "user")
 _PROC_ROOT_INODE = 1
 
 
