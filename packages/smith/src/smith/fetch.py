@@ -180,7 +180,7 @@ class Fetcher:
             )
         if status in _AGAIN:
             after = response.headers.get("Retry-After", "")
-            raise _Broken(f"the server answers HTTP {status}", float(after) if after.isdigit() else None)
+            raise _Broken(f"the server answers HTTP {status}", float(after) if after.isdecimal() else None)
         raise SmithError(f"{redacted(url)}: the server answers HTTP {status} {response.reason}")
 
     def _body(self, url: str, response: http.client.HTTPResponse, sink: _Sink, limit: int | None) -> None:

@@ -114,7 +114,7 @@ def files(users: Sequence[SystemUser], passwd: str, group: str) -> tuple[bytes, 
         if not user.is_group and user.name not in known:
             gid = (
                 user.group
-                if user.group.isdigit()
+                if user.group.isdecimal()
                 else _id_of(groups, user.group) or _id_of(groups, "nogroup") or "65534"
             )
             gecos = user.gecos.replace(":", " ")

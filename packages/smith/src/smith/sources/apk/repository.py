@@ -75,12 +75,12 @@ class Record:
     @property
     def size(self) -> int:
         text = self.fields.get("S", "")
-        return int(text) if text.isdigit() else 0
+        return int(text) if text.isdecimal() else 0
 
     @property
     def priority(self) -> int:
         text = self.fields.get("k", "")
-        return int(text) if text.isdigit() else 0
+        return int(text) if text.isdecimal() else 0
 
     @cached_property
     def depends(self) -> list[Dependency]:

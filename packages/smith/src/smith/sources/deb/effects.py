@@ -65,7 +65,7 @@ def alternatives(script: str) -> list[Alternative]:
     for match in _ALTERNATIVE.finditer(script):
         words = match.group(1).replace('"', "").replace("'", "").split()
         at = words.index("--install") if "--install" in words else -1
-        if at < 0 or len(words) < at + 5 or not words[at + 4].lstrip("-").isdigit():
+        if at < 0 or len(words) < at + 5 or not words[at + 4].lstrip("-").isdecimal():
             continue
         links = [(words[at + 1], words[at + 2], words[at + 3])]
         for index, word in enumerate(words):

@@ -45,7 +45,7 @@ class Record:
     @property
     def size(self) -> int:
         text = self.stanza.value("Size")
-        return int(text) if text.isdigit() else 0
+        return int(text) if text.isdecimal() else 0
 
     @property
     def source(self) -> tuple[str, str]:

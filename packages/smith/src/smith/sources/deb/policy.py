@@ -106,7 +106,7 @@ def _release_term(term: str, record: Record) -> bool:
     fields = record.release.fields
     key, _, value = term.partition("=")
     if not _:
-        key, value = ("v", term) if term[:1].isdigit() else ("a", term)
+        key, value = ("v", term) if term[:1].isdecimal() else ("a", term)
     if key == "c":
         return value in record.release.archive.components
     if key == "b":

@@ -113,7 +113,7 @@ def parse(archive: Archive, url: str, data: bytes, text: str, now: float) -> Rel
     files: dict[str, tuple[str, int]] = {}
     for line in fields.value("SHA256").splitlines():
         words = line.split()
-        if len(words) == 3 and words[1].isdigit():
+        if len(words) == 3 and words[1].isdecimal():
             files[words[2]] = (words[0].lower(), int(words[1]))
     if not files:
         raise VerificationError(f"{url}: has no SHA256 checksums of its indexes")

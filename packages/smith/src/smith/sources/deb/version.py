@@ -29,7 +29,7 @@ def key(version: str) -> Key:
     upstream, _, revision = rest.rpartition("-")
     if not upstream:
         upstream, revision = rest, "0"
-    return (int(epoch) if epoch.isdigit() else 0, _parts(upstream), _parts(revision))
+    return (int(epoch) if epoch.isdecimal() else 0, _parts(upstream), _parts(revision))
 
 
 def compare(left: str, right: str) -> int:

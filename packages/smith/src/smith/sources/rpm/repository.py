@@ -232,7 +232,7 @@ def _parts(data: bytes, what: str) -> dict[str, Part]:
         href = location.get("href", "")
         if ".." in href.split("/"):
             raise InputError(f"{redacted(what)}: the location {href!r} leaves the repository")
-        number = int(size.text) if size is not None and size.text and size.text.isdigit() else None
+        number = int(size.text) if size is not None and size.text and size.text.isdecimal() else None
         found[item.get("type", "")] = Part(href, algorithm, checksum.text.strip().lower(), number)
     return found
 
