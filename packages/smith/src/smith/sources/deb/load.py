@@ -75,7 +75,9 @@ def archives_of(repositories: Sequence[Repository], directory: str) -> list[Arch
             raise ConfigError(
                 f"repositories: {repository.url} needs `suites`, such as [bookworm] (or [./] for a flat one)"
             )
-        keys = tuple(key if "-----BEGIN" in key else os.path.join(directory, key) for key in repository.keys)
+        keys = tuple(
+            key if "-----BEGIN" in key else os.path.abspath(os.path.join(directory, key)) for key in repository.keys
+        )
         for suite in repository.suites:
             if not suite.endswith("/") and not repository.components:
                 raise ConfigError(f"repositories: {repository.url} {suite} needs `components`, such as [main]")
