@@ -64,8 +64,10 @@ def test_ocicommon_linux_stands_on_the_standard_library_alone() -> None:
 
 
 def test_railcar_imports_the_models_only_to_explain() -> None:
-    """The models cost 100 ms: no module may name them at its top level."""
+    """The models cost 100 ms: only the validator, which `validate` alone loads, may name them at its top level."""
     for path in sources("railcar"):
+        if path.name == "validation.py":
+            continue
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Import):
                 names = {alias.name for alias in node.names}
