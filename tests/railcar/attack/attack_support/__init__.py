@@ -164,6 +164,20 @@ class Runtime:
             assert done.returncode == 0, told.read_text()
         return int(json.loads(self.call("state", name).stdout)["pid"])
 
+    def create(self, bundle: Bundle, name: str = "attack") -> tuple[int, str]:
+        """Create what is written, with streams that nobody waits for: (exit code, what was said)."""
+        told = self.root.parent / "told"
+        with told.open("wb") as stream:
+            done = subprocess.run(
+                [self.command, "--root", str(self.root), "create", "--bundle", str(bundle.path), name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        return done.returncode, told.read_text(errors="replace")
+
     def refused(self, bundle: Bundle, name: str = "attack") -> str:
         """Run a bundle that must not start: one sentence, nothing left; returns the sentence."""
         before = left_behind(bundle.path.parent)
