@@ -115,7 +115,7 @@ def test_the_configuration_that_is_broken_below_works(bundle, runtime):
 
 
 @settings(
-    derandomize=True, deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_any_value_anywhere(bundle, runtime, data):

@@ -69,10 +69,25 @@ def parse(data: bytes | str, name: str) -> "Any":
         raise ConfigError(f"{name} is not JSON: {_place(text, position)}: {reason[:1].lower()}{reason[1:]}") from None
     except RecursionError:
         raise ConfigError(f"{name} is nested too deeply") from None
+    except SystemError:
+        raise ConfigError(f"{name} is not JSON: {_reason(text)}") from None
     end = _skip(text, end)
     if end != len(text):
         raise ConfigError(f"{name} is not JSON: {_place(text, end)}: text after the document")
     return value
+
+
+def _reason(text: str) -> str:
+    """What is wrong, by the json package: until that is imported, some scanners fail without an exception."""
+    import json
+
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"{_place(text, error.pos)}: {error.msg[:1].lower()}{error.msg[1:]}"
+    except RecursionError:
+        return "it is nested too deeply"
+    return "the reason is unknown"
 
 
 def _skip(text: str, position: int) -> int:

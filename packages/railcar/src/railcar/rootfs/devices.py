@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _EPERM = 1
 _ENOENT = 2
 _EEXIST = 17
+# The kernel's word for no id.
+_NO_ID = 0xFFFFFFFF
 _DEFAULT_MODE = 0o666
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -87,6 +89,10 @@ def _device(index: int, entry: dict[str, Any]) -> Device:
         raise ConfigError(f"{where} ({path}): major {numbers[0]!r} and minor {numbers[1]!r} must be numbers from 0 on")
     mode = entry.get("fileMode")
     owner = [entry.get("uid") or 0, entry.get("gid") or 0]
+    if any(type(number) is not int or not 0 <= number < _NO_ID for number in owner):
+        raise ConfigError(f"{where} ({path}): uid {owner[0]!r} and gid {owner[1]!r} must be from 0 to {_NO_ID - 1}")
+    if mode is not None and (type(mode) is not int or mode < 0):
+        raise ConfigError(f"{where}.fileMode {mode!r} of {path} is not a number from 0 on")
     permissions = _DEFAULT_MODE if mode is None else mode & 0o7777
     return Device(os.path.normpath(path), kind, numbers[0], numbers[1], permissions, owner[0], owner[1])
 

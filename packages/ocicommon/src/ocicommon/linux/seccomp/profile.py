@@ -53,16 +53,28 @@ def action_value(action: Any, errno: Any, where: str) -> int:
 def rules(profile: Mapping[str, Any]) -> list[Rule]:
     """Every entry of ``syscalls``, in order."""
     found: list[Rule] = []
-    for index, entry in enumerate(profile.get("syscalls") or ()):
-        names = entry.get("names") or ([entry["name"]] if entry.get("name") else None)
+    for index, entry in enumerate(_list(profile.get("syscalls"), "seccomp.syscalls")):
+        if not isinstance(entry, dict):
+            raise SeccompError(f"seccomp.syscalls[{index}]: {entry!r} is not an object")
+        names = _list(entry.get("names"), f"seccomp.syscalls[{index}].names")
         if not names:
             raise SeccompError(f"seccomp.syscalls[{index}].names is empty: an entry is about at least one system call")
+        if not all(isinstance(name, str) for name in names):
+            raise SeccompError(f"seccomp.syscalls[{index}].names: not all of {names!r} are names")
         action = action_value(entry.get("action"), entry.get("errnoRet"), f"seccomp.syscalls[{index}].action")
         if action == RET_USER_NOTIF and "write" in names:
             raise SeccompError(f"seccomp.syscalls[{index}]: SCMP_ACT_NOTIFY cannot be used for the write system call")
-        arguments = entry.get("args")
+        arguments = _list(entry.get("args"), f"seccomp.syscalls[{index}].args")
         found.append((names, action, _alternatives(arguments, index) if arguments else []))
     return found
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise SeccompError(f"{where}: {value!r} is not a list")
+    return value
 
 
 def _alternatives(arguments: Iterable[Mapping[str, Any]], index: int) -> list[Conditions]:
@@ -74,6 +86,8 @@ def _alternatives(arguments: Iterable[Mapping[str, Any]], index: int) -> list[Co
 
 
 def _condition(argument: Mapping[str, Any], where: str) -> Condition:
+    if not isinstance(argument, dict):
+        raise SeccompError(f"{where}: {argument!r} is not an object")
     position, operator = argument.get("index"), argument.get("op")
     value, second = argument.get("value", 0), argument.get("valueTwo") or 0
     if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position <= 5:
@@ -101,8 +115,8 @@ def abis(profile: Mapping[str, Any], machine: str) -> list[str]:
     if served is None:
         raise SeccompError(f"seccomp: there is no table of system calls for {machine}, only for {', '.join(SERVED)}")
     wanted = [served[0]]
-    for name in profile.get("architectures") or ():
-        if name not in ARCHITECTURES:
+    for name in _list(profile.get("architectures"), "seccomp.architectures"):
+        if not isinstance(name, str) or name not in ARCHITECTURES:
             raise SeccompError(f"seccomp.architectures: {name!r} is no architecture of the specification")
         abi = ARCHITECTURES[name]
         if abi in served and abi not in wanted:
@@ -112,7 +126,8 @@ def abis(profile: Mapping[str, Any], machine: str) -> list[str]:
 
 def notifies(profile: Mapping[str, Any]) -> bool:
     """Whether some call is handed to a listener."""
-    return any(entry.get("action") == "SCMP_ACT_NOTIFY" for entry in profile.get("syscalls") or ())
+    entries = _list(profile.get("syscalls"), "seccomp.syscalls")
+    return any(isinstance(entry, dict) and entry.get("action") == "SCMP_ACT_NOTIFY" for entry in entries)
 
 
 def flags(profile: Mapping[str, Any]) -> int:
@@ -123,12 +138,12 @@ def flags(profile: Mapping[str, Any]) -> int:
     listening = notifies(profile)
     if listening and not profile.get("listenerPath"):
         raise SeccompError("seccomp: SCMP_ACT_NOTIFY needs seccomp.listenerPath, the socket that gets the listener")
-    named = profile.get("flags")
-    if named is None:
+    named = _list(profile.get("flags"), "seccomp.flags")
+    if profile.get("flags") is None:
         return FILTER_FLAG_SPEC_ALLOW | (FILTER_FLAG_NEW_LISTENER if listening else 0)
     value = 0
     for name in named:
-        if name not in FLAGS:
+        if not isinstance(name, str) or name not in FLAGS:
             raise SeccompError(f"seccomp.flags: {name!r} is no flag; those that exist are {', '.join(FLAGS)}")
         value |= FLAGS[name]
     if listening:
