@@ -1,8 +1,13 @@
 """Errors in documents say line, column and member."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ocicommon import document, positions, runtime
 from ocicommon.errors import InvalidDocument, OCIError
 
@@ -88,3 +93,26 @@ def test_positions_cover_every_value() -> None:
 
 def test_member_names_that_are_no_words_are_quoted() -> None:
     assert positions.shown(("linux", "sysctl", "net.ipv4", 3)) == 'linux.sysctl["net.ipv4"][3]'
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        yield from paths(item, (*path, name))
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(JSON, st.sampled_from([None, 0, 2]), st.booleans())
+def test_every_value_of_any_document_is_found(value: Any, indent: int | None, ascii_only: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    decoder = json.JSONDecoder()
+    found = [(place.path, decoder.raw_decode(text, place.value)[0]) for place in positions.places(text)]
+    assert found == list(paths(value))

@@ -120,6 +120,24 @@ def test_endless_cuts_end(server: Server, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
+def test_server_that_says_nothing_is_left(server: Server, tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def silent(handler: Handler, count: int) -> bool:
+        over.wait()
+        handler.close_connection = True
+        return True
+
+    server.hooks.append(silent)
+    options = Options(retry=Retry(attempts=2, sleep=lambda seconds: None), timeout=1.0)
+    try:
+        with pytest.raises(RegistryError, match=r"nothing came in time while asking \(2 tries\)"):
+            pull(f"http://{server.host}/r", tmp_path / "out.tar", options=options)
+    finally:
+        over.set()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tries_are_not_multiplied(server: Server, tmp_path: Path) -> None:
     def cut(handler: Handler, count: int) -> bool:
         handler.cut()

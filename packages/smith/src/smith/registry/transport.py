@@ -114,7 +114,7 @@ def broken(error: Exception, doing: str, url: str) -> RegistryError:
     if isinstance(error, ConnectionRefusedError):
         return RegistryError(f"{where}: nothing listens there (connection refused)")
     if isinstance(error, TimeoutError):
-        return Broken(f"{where}: nothing came for {TIMEOUT:.0f} seconds while {doing}")
+        return Broken(f"{where}: nothing came in time while {doing}")
     if isinstance(error, http.client.LineTooLong) or "headers" in str(error):
         return RegistryError(f"{where}: the answer's headers are too large")
     if isinstance(error, OSError):
