@@ -198,8 +198,8 @@ def runner(railcar: Path, tmp_path: Path) -> Iterator[Runner]:
 def leftovers(runner: Runner) -> list[str]:
     """Cgroups, mounts and processes that bear the runner's names."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if runner.prefix in line]
-    for hierarchy in Path("/sys/fs/cgroup").glob("*"):
-        found += [str(path) for path in hierarchy.glob(f"**/{runner.prefix}*")]
+    for directory, names, _ in os.walk("/sys/fs/cgroup", onerror=lambda error: None):
+        found += [f"{directory}/{name}" for name in names if runner.prefix in name]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()

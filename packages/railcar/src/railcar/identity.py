@@ -128,9 +128,9 @@ def become(
     if load is not None:
         if extra:
             capabilities.capset(effective | extra, permitted | extra, inheritable)
+        # The capability that was kept for this does not outlive the exec that follows: that computes the sets anew
+        # from the bounding, inheritable and ambient ones. So a filter need not permit capset.
         load()
-        if extra:
-            capabilities.capset(effective, permitted, inheritable)
 
 
 def _drop_bounding(kept: "int | None") -> None:

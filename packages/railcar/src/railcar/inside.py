@@ -6,9 +6,8 @@ Whatever fails is told to the host's side as (step, subject, errno, hint), and t
 import os
 
 from ocicommon.linux import lockdown
-from ocicommon.linux.calls import AT_FDCWD
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
-from ocicommon.linux.process import execveat, set_dumpable, set_parent_death_signal
+from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal
 
 from railcar import birth, handshake, identity, lookup, tracing
 from railcar.errors import StepError
@@ -298,4 +297,4 @@ def _start_from_python(job: Job, process: "Process") -> None:
     identity.become(process, load, look_up)
     if use_stub:
         execveat(job.stub, "", [b"railcar", found[0], *process.arguments], process.environment)
-    execveat(AT_FDCWD, found[0], process.arguments, process.environment, 0)
+    execve(found[0], process.arguments, process.environment)

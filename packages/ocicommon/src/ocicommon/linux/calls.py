@@ -57,6 +57,7 @@ _TABLE = {
     "seccomp": (317, 277),
     "memfd_create": (319, 279),
     "bpf": (321, 280),
+    "execve": (59, 221),
     "execveat": (322, 281),
     "statx": (332, 291),
     "pidfd_send_signal": (424, 424),

@@ -132,6 +132,13 @@ def execveat(fd: int, path: str | bytes, argv: Any, envp: Any, flags: int = AT_E
     call("execveat", fd, path_bytes(path, "execveat"), arguments, environment, flags, subject=path)
 
 
+def execve(path: str | bytes, argv: Any, envp: Any) -> None:
+    """Execute ``path`` by the call that every seccomp profile knows. Returns by raising only; see ``execveat``."""
+    arguments = strings(argv) if isinstance(argv, list | tuple) else argv
+    environment = strings(envp) if isinstance(envp, list | tuple) else envp
+    call("execve", path_bytes(path, "execve"), arguments, environment, subject=path)
+
+
 def strings(values: Sequence[bytes]) -> Any:
     """argv or envp as execve takes them, built early, where nothing may be allocated or fail later."""
     return string_array(values)

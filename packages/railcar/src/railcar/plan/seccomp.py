@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: What runs between loading and the program: Python's last calls, then the stub's.
-_BETWEEN = ("capset", "sendto", "recvfrom", "prctl", "execveat", "read", "write", "fcntl", "execve", "exit_group")
+_BETWEEN = ("sendto", "recvfrom", "prctl", "execveat", "read", "write", "fcntl", "execve", "exit_group")
 _NUMBERS = {
-    "x86_64": (126, 44, 45, 157, 322, 0, 1, 72, 59, 231),
-    "aarch64": (91, 206, 207, 167, 281, 63, 64, 25, 221, 94),
+    "x86_64": (44, 45, 157, 322, 0, 1, 72, 59, 231),
+    "aarch64": (206, 207, 167, 281, 63, 64, 25, 221, 94),
 }
 _PASSING = (0x7FFF0000, 0x7FFC0000)  # SECCOMP_RET_ALLOW, SECCOMP_RET_LOG
 _MACHINE = os.uname().machine
