@@ -16,7 +16,7 @@ import sys
 from ocicommon.linux.process import set_child_subreaper
 from ocicommon.linux.sockets import receive_fds
 
-from railcar import documents, state
+from railcar import documents, state, tracing
 from railcar.cli import log
 from railcar.cli.parse import find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
@@ -152,6 +152,7 @@ def command(asked: "dict[str, Any]", streams: list[int], reply: _socket.socket) 
     """In the forked child: become the command, answer, and end."""
     what: dict[str, Any] = {}
     try:
+        tracing.restart()
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         for number, descriptor in enumerate(streams):

@@ -22,6 +22,13 @@ def begin(path: str) -> None:
     _last = time.monotonic_ns()
 
 
+def restart() -> None:
+    """Count from now: for a process that waited before its command came."""
+    global _last
+    _last = time.monotonic_ns()
+    steps.clear()
+
+
 def mark(step: str) -> None:
     """The end of a step."""
     global _last
