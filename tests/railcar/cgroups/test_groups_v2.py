@@ -136,3 +136,71 @@ def test_line_91_the_kernel_takes_the_program_and_obeys_it(pure_v2):
     if said.startswith("no bpf"):
         pytest.skip(said)
     assert said == "obeyed"
+
+
+def test_a_user_without_privileges_has_a_delegated_group(pure_v2):
+    """Checklist 89: a group below one that was handed to the user, with the command's own relative path."""
+    text = """
+        import railcar.cgroups.create, railcar.cgroups.group, railcar.cgroups.tree, railcar.cgroups.update
+        from railcar.errors import RailcarError
+        top = "/sys/fs/cgroup/" + name
+        os.makedirs(top + "/session")
+        for path in (top, top + "/session"):
+            for file in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
+                os.chown(path + file, 12345, 12345)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                open(top + "/session/cgroup.procs", "w").write("0")
+                os.setgroups([])
+                os.setgid(12345)
+                os.setuid(12345)
+                mine = cgroups.layout.find()
+                group = cgroups.plan(mine, "box", None, {}, rootless=True).create()
+                assert group.paths["unified"] == top + "/box", group.paths
+                child = os.fork()
+                if child == 0:
+                    import time
+                    time.sleep(600)
+                group.add(child)
+                assert group.pids() == [child]
+                group.kill()
+                os.waitpid(child, 0)
+                group.destroy()
+                assert not os.path.exists(top + "/box")
+                code = 0
+            except BaseException as error:
+                print(repr(error), flush=True)
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.rmdir(top + "/session")
+        print("code", code)
+    """
+    assert pure_v2(text) == "code 0"
+
+
+def test_a_user_without_any_group_goes_without_limits_or_is_told(pure_v2):
+    text = """
+        import railcar.cgroups.create, railcar.cgroups.group, railcar.cgroups.tree
+        from railcar.errors import RailcarError
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setuid(12345)
+                bare = cgroups.plan(layout, "box", None, {}, rootless=True).create()
+                assert bare.paths == {}, bare.paths
+                assert bare.clone_fd == -1
+                bare.destroy()
+                try:
+                    cgroups.plan(layout, "box", None, {"pids": {"limit": 5}}, rootless=True).create()
+                except RailcarError as error:
+                    print(error, flush=True)
+            except BaseException as error:
+                print(repr(error), flush=True)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+    """
+    assert "pids.limit needs a cgroup of the unified controller, and this user may make none" in pure_v2(text)

@@ -38,6 +38,9 @@ def apply(paths: dict[str, str], writes: list[Write]) -> None:
                 elif not (write.optional and error.errno in (errno.EINVAL, errno.EOPNOTSUPP)):
                     raise _explain(path, value, write, error) from None
         if len(refused) == len(pending):
+            refused = [entry for entry in refused if not entry[0].optional]
+            if not refused:
+                return
             write, path, value, first = refused[0]
             raise _explain(path, value, write, first)
         pending = [entry[0] for entry in refused]
