@@ -98,27 +98,38 @@ def check(hooks: dict[str, Any] | None) -> None:
                     raise ConfigError(f"{where}.{field} must be a list of strings without NUL")
 
 
-def run(kind: str, hooks: list[dict[str, Any]], state: bytes, cwd: str = "", keep_going: bool = False) -> list[Result]:
+def run(
+    kind: str,
+    hooks: list[dict[str, Any]],
+    state: bytes,
+    cwd: str = "",
+    keep_going: bool = False,
+    environment: list[bytes] | None = None,
+) -> list[Result]:
     """Run the hooks of one kind in order. ``state`` is the JSON for their standard input, ``cwd`` where they start.
+
+    ``environment`` is what a hook without an ``env`` of its own gets: nothing, but for startContainer hooks, which are
+    the container's own programs and get its process's.
 
     The first failure raises HookError; with ``keep_going`` (poststop) the rest runs all the same, and the caller finds
     the failures in the results.
     """
     results = []
     for index, hook in enumerate(hooks):
-        result = _run_one(kind, index, hook, state, cwd)
+        result = _run_one(kind, index, hook, state, cwd, environment or [])
         results.append(result)
         if result.failure and not keep_going:
             raise HookError(result.message(), results)
     return results
 
 
-def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str) -> Result:
+def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str, inherited: list[bytes]) -> Result:
     path = hook["path"]
     argv = [os.fsencode(word) for word in hook.get("args") or [path]]
     result = Result(kind, index, path, [os.fsdecode(word) for word in argv])
-    # Nothing of ours or of the container's: a variable of an image could load its code into a hook (CVE-2025-23266).
-    environment = [os.fsencode(entry) for entry in hook.get("env") or []]
+    # On the host nothing of ours or the container's: a variable of an image could load its code into a hook (CVE-2025-23266).
+    own = hook.get("env")
+    environment = inherited if own is None else [os.fsencode(entry) for entry in own]
     stdin = os.memfd_create("state", os.MFD_CLOEXEC)
     os.write(stdin, state)
     os.lseek(stdin, 0, os.SEEK_SET)

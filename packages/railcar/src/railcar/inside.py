@@ -272,7 +272,7 @@ def _wait_in_python(job: Job, process: "Process") -> None:
         if job.start_hooks:
             from railcar import hooks
 
-            hooks.run("startContainer", job.start_hooks, state)
+            hooks.run("startContainer", job.start_hooks, state, environment=process.environment)
         _start_from_python(job, process)
     except BaseException as error:
         # As text: `start` tells it from the stub's four bytes by the first letter.

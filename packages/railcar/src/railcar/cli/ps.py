@@ -74,9 +74,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     if form not in ("table", "json"):
         raise UsageError(f'ps: --format is "{form}": it can be table or json')
     record = state.find(options.root, arguments.positional[0])
-    if record.status() == "stopped":
-        raise RailcarError(f'cannot list the processes of "{record.container_id}": container not running')
-    pids = group_of(record).pids()
+    pids = [] if record.status() == "stopped" else group_of(record).pids()
     if form == "json":
         sys.stdout.write(documents.compact(pids) + "\n")
         return 0
