@@ -127,7 +127,8 @@ def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str
     path = hook["path"]
     argv = [os.fsencode(word) for word in hook.get("args") or [path]]
     result = Result(kind, index, path, [os.fsdecode(word) for word in argv])
-    # On the host nothing of ours or the container's: a variable of an image could load its code into a hook (CVE-2025-23266).
+    # On the host nothing of ours or the container's:
+    # a variable of an image could load its code into a hook (CVE-2025-23266).
     own = hook.get("env")
     environment = inherited if own is None else [os.fsencode(entry) for entry in own]
     stdin = os.memfd_create("state", os.MFD_CLOEXEC)
