@@ -15,8 +15,8 @@ import pytest
 
 BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(path)), "")
 
-WORDS = """awk cat cp cut echo env grep head hostname id ionice ip ln ls mkdir pwd readlink sed seq sh sleep stat stty tail
-test touch tr true tty uname wc"""
+WORDS = """awk cat cp cut echo env grep head hostname id ionice ip ln ls mkdir pwd readlink sed seq sh sleep stat stty
+tail test touch tr true tty uname wc"""
 APPLETS = WORDS.split()
 
 DEFAULT_MOUNTS: list[dict[str, Any]] = [

@@ -284,3 +284,20 @@ def test_line_002_unknown_keys_are_ignored(box: Any) -> None:
     box.config["somethingNew"] = {"a": 1}
     box.config["linux"]["newerStill"] = []
     assert box.run("echo fine").stdout == "fine\n"
+
+
+def test_line_012_descriptors_are_passed_on_only_when_asked(box: Any) -> None:
+    box._write("ls /proc/self/fd | tr '\\n' ' '")
+    base = [str(box.command), "--root", str(box.directory / "state"), "run", "--bundle", str(box.directory)]
+
+    def shown(*options: str) -> list[str]:
+        command = ["sh", "-c", 'exec "$@" 3</dev/null 4</dev/null', "sh", *base, *options, "fds"]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=120
+        )
+        return done.stdout.split()
+
+    # `ls` opens the directory itself on the first free number.
+    assert shown() == ["0", "1", "2", "3"]
+    assert shown("--preserve-fds", "1") == ["0", "1", "2", "3", "4"]
+    assert shown("--preserve-fds", "2") == ["0", "1", "2", "3", "4", "5"]
