@@ -130,7 +130,7 @@ def test_line_134_a_listener_gets_the_notifications_and_the_state(box: Any) -> N
     assert state["metadata"] == "for the agent"
     assert state["fds"] == ["seccompFd"]
     assert state["state"]["id"] == "n"
-    assert state["pid"] > 0
+    assert state["pid"] == state["state"]["pid"] > 1
     assert pid > 0
 
 

@@ -176,6 +176,7 @@ class _Creation:
                 from railcar import console
 
                 job.listener = console.connect(job.filter.listener)
+                job.state = listener_state(record, job.filter, 0)
         _preload(job)
         return ours
 

@@ -163,6 +163,9 @@ def _mount(job: Job) -> None:
 
         hooks.run("createContainer", job.create_hooks, state)
     peer = -1
+    if job.listener is not None:
+        # The pid as the host knows it: /proc is still the host's.
+        job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))
     if job.console is not None:
         peer = _terminal(job)
     if job.builder is not None:
