@@ -20,7 +20,7 @@ from smith.content import RegionContent
 from smith.inflate import Hashing, Unnamed
 
 BLOCK = 1 << 20
-GZIP_LEVEL = 3
+GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 KINDS = ("gzip", "zstd", "none")

@@ -22,9 +22,18 @@ def kept_packages(selection: Selection, source: SourceResult) -> list[Package]:
     """The packages that at least one chosen file is of, sorted by name, with those of their files that are kept."""
     kept = []
     for package in source.packages:
-        if any(path in selection.chosen and not selection.tree[path].is_dir for path in package.files):
+        if any(path in selection.chosen and owned(selection, path) for path in package.files):
             kept.append(package)
     return sorted(kept, key=lambda package: (package.name, package.arch))
+
+
+def owned(selection: Selection, path: str) -> bool:
+    """Whether listing this chosen path makes a package its owner: folders are everyone's, and links to them too."""
+    node = selection.tree[path]
+    if not node.is_link:
+        return not node.is_dir
+    end = selection.tree.walk(path).node
+    return end is None or not end.is_dir
 
 
 def keep(selection: Selection, source: SourceResult) -> list[Package]:
@@ -123,7 +132,8 @@ def reasons(selection: Selection, kept: list[Package]) -> dict[str, Any]:
     owners: dict[str, str] = {}
     for package in kept:
         for path in package.files:
-            owners.setdefault(path, package.name)
+            if path in selection.chosen and owned(selection, path):
+                owners.setdefault(path, package.name)
     result: dict[str, Any] = {}
     for path, reason in sorted(selection.chosen.items()):
         entry = {"kind": reason.kind, "via": reason.via, "detail": reason.detail, "package": owners.get(path, "")}

@@ -34,19 +34,19 @@ class Offer:
 
 
 PYTHON_CLUTTER = (
-    "**/__pycache__/**",
-    "**/test/**",
-    "**/tests/**",
-    "**/idlelib/**",
-    "**/tkinter/**",
-    "**/turtledemo/**",
-    "**/lib2to3/**",
-    "**/ensurepip/**",
-    "**/config-3*/**",
+    "**/__pycache__",
+    "**/test",
+    "**/tests",
+    "**/idlelib",
+    "**/tkinter",
+    "**/turtledemo",
+    "**/lib2to3",
+    "**/ensurepip",
+    "**/config-3*",
     "**/_tkinter*",
-    "**/site-packages/pip/**",
-    "**/site-packages/setuptools/**",
-    "**/site-packages/wheel/**",
+    "**/site-packages/pip",
+    "**/site-packages/setuptools",
+    "**/site-packages/wheel",
 )
 
 RULES = (
@@ -60,13 +60,13 @@ RULES = (
         "perl",
         re.compile(r"usr/bin/perl(?:5[\d.]*)?"),
         ("usr/lib/*/perl-base", "usr/share/perl/5.*", "usr/lib/*/perl/5.*"),
-        ("**/*.pod", "**/*.ph", "**/CORE/**", "**/unicore/**/*.txt"),
+        ("**/*.pod", "**/*.ph", "**/CORE", "**/unicore/**/*.txt"),
     ),
     Rule(
         "node",
         re.compile(r"usr/bin/node(?:js)?"),
         ("usr/share/nodejs",),
-        ("usr/share/nodejs/npm/**", "usr/share/nodejs/node-gyp/**", "usr/share/nodejs/corepack/**", "**/*.map"),
+        ("usr/share/nodejs/npm", "usr/share/nodejs/node-gyp", "usr/share/nodejs/corepack", "**/*.map"),
     ),
     Rule(
         "java",
@@ -99,9 +99,9 @@ RULES = (
             for name in ("x/xterm", "x/xterm-256color", "l/linux", "v/vt100", "d/dumb", "s/screen")
         ),
     ),
-    Rule("p11", re.compile(r"(?:.*/)?libsofthsm2\.so"), ("etc/softhsm/**",)),
-    Rule("ruby", re.compile(r"usr/bin/ruby(\d+\.\d+)"), ("usr/lib/ruby/{0}.*", "usr/lib/*/ruby/{0}.*"), ("**/ri/**",)),
-    Rule("php", re.compile(r"usr/(?:s?bin)/php(?:-fpm)?(\d+\.\d+)"), ("usr/lib/php/*/*.so", "etc/php/{0}/**")),
+    Rule("p11", re.compile(r"(?:.*/)?libsofthsm2\.so"), ("etc/softhsm",)),
+    Rule("ruby", re.compile(r"usr/bin/ruby(\d+\.\d+)"), ("usr/lib/ruby/{0}.*", "usr/lib/*/ruby/{0}.*"), ("**/ri",)),
+    Rule("php", re.compile(r"usr/(?:s?bin)/php(?:-fpm)?(\d+\.\d+)"), ("usr/lib/php/*/*.so", "etc/php/{0}")),
 )
 
 OFFERS = (

@@ -1,6 +1,5 @@
 """`type: oci`: an image file or folder, a container engine's store, or a registry, as a tree."""
 
-import importlib
 import os
 import re
 import shutil
@@ -75,9 +74,10 @@ def from_store(name: str, command: tuple[str, ...], platform: str, progress: Pro
 
 def from_registry(name: str, platform: str, insecure: bool, progress: Progress) -> Image:
     """An image of a registry, by way of an archive that has no name any more once it is open."""
-    pull = importlib.import_module("smith.registry.pull").pull
-    client = importlib.import_module("smith.registry.client")
+    from smith.registry.client import Options
+    from smith.registry.pull import pull
+
     with tempfile.TemporaryDirectory(prefix="smith-") as folder:
         path = os.path.join(folder, "image.tar")
-        pull(name, path, platform=platform or None, options=client.Options(insecure=insecure), progress=progress)
+        pull(name, path, platform=platform or None, options=Options(insecure=insecure), progress=progress)
         return open_image(path, platform=platform)
