@@ -155,7 +155,7 @@ def test_one_descriptor_and_the_rest_in_one_artifact(
     assert artifact["subject"]["digest"] == image.digest
     types = {layer["mediaType"] for layer in artifact["layers"]}
     assert {"application/vnd.smith.spec+json", "application/vnd.smith.packages", "application/spdx+json"} <= types
-    assert "isal" in image.manifest["annotations"]["vnd.smith.compression"]
+    assert "libdeflate" in image.manifest["annotations"]["vnd.smith.compression"]
 
 
 @pytest.mark.parametrize("form", ["gz", "zst", "docker", "folder", "index"])

@@ -11,7 +11,7 @@ from ocicommon import mediatypes
 from ocicommon.canonical import dumps
 
 from smith import tree as t
-from smith.compress import compressed
+from smith.compress import archived
 from smith.content import BytesContent, Content
 from smith.errors import SmithError
 from smith.image import Built
@@ -91,7 +91,7 @@ def _write_archive(contents: dict[str, Content], path: str, kind: str) -> None:
     fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
     try:
         with os.fdopen(fd, "wb") as target:
-            for chunk in compressed(stream(), kind):
+            for chunk in archived(stream(), kind):
                 target.write(chunk)
             target.flush()
             os.fchmod(target.fileno(), 0o666 & ~_umask())

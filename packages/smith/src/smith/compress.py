@@ -1,28 +1,29 @@
-"""Compression whose bytes depend on the input alone: not on threads, and not on what the system has installed.
+"""Compression whose bytes depend on the input alone: not on threads, processor, or what the system has installed.
 
-The stream is cut into blocks of a fixed size that are compressed apart, as pigz does, by the ISA-L that comes with
-the `isal` wheel. The result is one gzip member, or one zstd frame per block, and `NAME` says what made it.
+The stream is cut into blocks of a fixed size that are compressed apart: a gzip member or a zstd frame each, as seekable
+images have it. gzip is made by the libdeflate inside the `deflate` wheel: its bytes were found equal on x86-64 from
+Nehalem to AVX-512 and on aarch64, where those of ISA-L and zlib-ng differ. `name` says what the digest rests on.
 """
 
 import os
 import struct
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 
+import deflate
 import zstandard
-from isal import isal_zlib
 
 from smith.content import RegionContent
 from smith.inflate import Hashing, Unnamed
 
 BLOCK = 1 << 20
-GZIP_LEVEL = 2
+GZIP_LEVEL = 1
 ZSTD_LEVEL = 3
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+STORED = 0xFFFF
 KINDS = ("gzip", "zstd", "none")
 
 
@@ -40,7 +41,7 @@ class Packed:
 def name(kind: str) -> str:
     """What the digest of a compressed layer rests on: compressor, version, level, block size."""
     if kind == "gzip":
-        return f"isal {metadata.version('isal')} level {GZIP_LEVEL}, blocks of {BLOCK}"
+        return f"libdeflate of deflate {metadata.version('deflate')} level {GZIP_LEVEL}, members of {BLOCK}"
     if kind == "zstd":
         version = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
         return f"zstd {version} level {ZSTD_LEVEL}, blocks of {BLOCK}"
@@ -83,24 +84,32 @@ def compressed(chunks: Iterable[bytes], kind: str, *, threads: int | None = None
     if kind == "none":
         yield from chunks
         return
-    work: Callable[[bytes], bytes] = _deflate if kind == "gzip" else _zstd
-    crc = length = 0
-    if kind == "gzip":
-        yield GZIP_HEADER
+    work = _gzip if kind == "gzip" else _zstd
     count = threads or workers()
     waiting: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(count) as pool:
         for block in blocks(chunks):
-            if kind == "gzip":
-                crc = zlib.crc32(block, crc)
-                length += len(block)
             waiting.append(pool.submit(work, block))
             if len(waiting) > count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    if kind == "gzip":
-        yield b"\x03\0" + struct.pack("<II", crc, length & 0xFFFFFFFF)
+
+
+def archived(chunks: Iterable[bytes], kind: str) -> Iterator[bytes]:
+    """An archive of parts that are compressed already: for gzip one member that only stores, else as `compressed`."""
+    return stored_gzip(chunks) if kind == "gzip" else compressed(chunks, kind)
+
+
+def stored_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """One gzip member that stores and does not compress (RFC 1951, 3.2.4). Not every reader of archives takes more."""
+    crc = length = 0
+    yield GZIP_HEADER
+    for block in blocks(chunks, STORED):
+        crc = deflate.crc32(block, crc)
+        length += len(block)
+        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF) + block
+    yield b"\x01\0\0\xff\xff" + struct.pack("<II", crc, length & 0xFFFFFFFF)
 
 
 def blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
@@ -118,9 +127,9 @@ def blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _deflate(block: bytes) -> bytes:
-    packer = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, -15)
-    return packer.compress(block) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+def _gzip(block: bytes) -> bytes:
+    trailer = struct.pack("<II", deflate.crc32(block), len(block))
+    return GZIP_HEADER + bytes(deflate.deflate_compress(block, GZIP_LEVEL)) + trailer
 
 
 def _zstd(block: bytes) -> bytes:

@@ -20,7 +20,7 @@ from ocicommon.reference import Reference
 
 from smith import tree as t
 from smith.archive import LAYOUT, kind_of
-from smith.compress import compressed
+from smith.compress import archived
 from smith.content import RegionContent
 from smith.errors import SmithError, UsageError
 from smith.image import ARTIFACT, ARTIFACT_TYPE, COMPRESSION
@@ -222,7 +222,7 @@ def save(registry: Registry, made: Plan, path: str, advance: Callable[[int], Non
             in_parallel(registry, one, list(made.blobs))
             if kind != "none":
                 with _temporary(parent, path) as packed, open(packed, "wb") as target:
-                    for piece in compressed(RegionContent(fd, 0, end).chunks(), kind):
+                    for piece in archived(RegionContent(fd, 0, end).chunks(), kind):
                         target.write(piece)
                     target.close()
                     os.rename(packed, temporary)
