@@ -236,18 +236,27 @@ class Builder:
         extra: list[str] = []
         if mount.type == "tmpfs" and existed and not mount.options.has_data("mode"):
             extra = [f"mode={os.fstat(target).st_mode & 0o7777:04o}"]
-        if not self.sources.modern or filesystems.needs_mount2(mount):
-            filesystems.create_by_mount2(mount, target, extra)
-            fd = paths.resolve(self.root_fd, mount.destination)
-        else:
-            fd = self._create(mount, extra)
-            if mount.options.copy_up:
-                copyup.copy(target, fd, mount.name())
-            mounts.attach(fd, target)
-        if mount.options.copy_up and (not self.sources.modern or filesystems.needs_mount2(mount)):
+        in_place = not self.sources.modern or filesystems.needs_mount2(mount)
+        fd = self._mount2(mount, target, extra) if in_place else self._create(mount, extra)
+        if mount.options.copy_up:
             copyup.copy(target, fd, mount.name())
+        if not in_place:
+            mounts.attach(fd, target)
         os.close(target)
         self._after(mount, fd)
+
+    def _mount2(self, mount: Mount, target: int, extra: list[str]) -> int:
+        try:
+            filesystems.create_by_mount2(mount, target, extra)
+            return paths.resolve(self.root_fd, mount.destination)
+        except StepError as error:
+            host = filesystems.HOST_INSTEAD.get(mount.type)
+            if error.errno != _EPERM or host is None:
+                raise
+            mounts.mount(host, legacy.at(target), None, mounts.MS_BIND | mounts.MS_REC)
+        fd = paths.resolve(self.root_fd, mount.destination)
+        legacy.change(fd, mount.options.set, mount.options.clear)
+        return fd
 
     def _create(self, mount: Mount, extra: list[str]) -> int:
         try:

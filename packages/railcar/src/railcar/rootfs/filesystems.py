@@ -54,11 +54,16 @@ def create(mount: Mount, extra: list[str]) -> int:
     try:
         return _create(mount, words)
     except StepError as error:
-        # In a user namespace the group of terminals (5) may not exist; ownership is the mounter's then.
-        rest = [word for word in words if not (word.startswith("gid=") and word[4:].isdigit())]
-        if error.errno != _EINVAL or mount.type != "devpts" or len(rest) == len(words):
+        rest = _without_group(mount, words, error)
+        if rest is None:
             raise
     return _create(mount, rest)
+
+
+def _without_group(mount: Mount, words: list[str], error: StepError) -> list[str] | None:
+    """In a user namespace the group of terminals (5) may not exist: then they belong to the mounter's."""
+    rest = [word for word in words if not (word.startswith("gid=") and word[4:].isdigit())]
+    return rest if error.errno == _EINVAL and mount.type == "devpts" and len(rest) < len(words) else None
 
 
 def _create(mount: Mount, words: list[str]) -> int:
@@ -102,13 +107,23 @@ def _hint(mount: Mount, error: SyscallError, context: int, words: list[str]) -> 
 
 
 def create_by_mount2(mount: Mount, target: int, extra: list[str]) -> None:
-    """Mount straight on a directory (a descriptor that is not O_PATH-only in the way of fchdir). Raises StepError."""
-    flags = mount.options.mount_flags()
-    data = ",".join(extra + mount.options.data)
+    """Mount a new filesystem straight on the directory ``target``. Raises StepError."""
+    words = extra + mount.options.data
+    try:
+        _mount2(mount, target, words)
+    except StepError as error:
+        rest = _without_group(mount, words, error)
+        if rest is None:
+            raise
+        _mount2(mount, target, rest)
+
+
+def _mount2(mount: Mount, target: int, words: list[str]) -> None:
+    data = ",".join(words)
     before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fchdir(target)
-        mounts.mount(mount.source or mount.type, ".", mount.type, flags, data or None)
+        mounts.mount(mount.source or mount.type, ".", mount.type, mount.options.mount_flags(), data or None)
     except OSError as error:
         hint = (
             f'the kernel knows no filesystem "{mount.type}"' if error.errno == 19 else f"options {data}" if data else ""
