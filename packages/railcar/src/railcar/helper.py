@@ -14,12 +14,15 @@ import select
 import sys
 
 from ocicommon.linux.process import set_child_subreaper
-from ocicommon.linux.sockets import receive_fds
+from ocicommon.linux.seccomp import default
+from ocicommon.linux.sockets import receive_fds, send_fds
 
-from railcar import documents, state, tracing
+from railcar import config, documents, specimen, state, tracing
 from railcar.cli import log
 from railcar.cli.parse import find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
+from railcar.plan import container
+from railcar.versions import SPEC_MINIMUM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 17
 KEPT = 4096
+# milliseconds without a request, after which the next command's process is made
+IDLE = 20
 # imported before the first command, so that no child pays for it
 PRELOADED = (
     "railcar.creating",
@@ -65,6 +70,7 @@ class Helper:
         self.commands: set[int] = set()
         self.ended: dict[tuple[int, int], int] = {}
         self.waiting: dict[tuple[int, int], list[_socket.socket]] = {}
+        self.spare: _socket.socket | None = None
         self.woken, self.waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> None:
@@ -76,7 +82,10 @@ class Helper:
         poll.register(self.requests, select.POLLIN)
         poll.register(self.woken, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            ready = poll.poll(None if self.spare else IDLE)
+            if not ready:
+                self.make_spare()
+            for descriptor, _ in ready:
                 if descriptor == self.woken:
                     os.read(self.woken, 4096)
                     self.reap()
@@ -93,16 +102,43 @@ class Helper:
         if asked["do"] == "wait":
             self.wait((asked["pid"], asked["start"]), reply)
             return True
+        try:
+            self.hand_over(data, descriptors)
+        finally:
+            reply.close()
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+        return True
+
+    def hand_over(self, data: bytes, descriptors: list[int]) -> None:
+        """Give a command to the child that waits, or to a new one."""
+        for _ in range(2):
+            if self.spare is None:
+                self.make_spare()
+            spare, self.spare = self.spare, None
+            if spare is None:
+                continue
+            try:
+                send_fds(spare, data, descriptors)
+                return
+            except OSError:
+                # It was killed from outside.
+                continue
+            finally:
+                spare.close()
+
+    def make_spare(self) -> None:
+        """Fork the next command's process now, while nobody waits: it warms itself, and then waits for its command."""
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             # Whoever holds this end seems to be a helper to the other side.
             self.requests.close()
-            command(asked, descriptors[1:4], reply)
+            ours.close()
+            become(theirs)
+        theirs.close()
         self.commands.add(pid)
-        reply.close()
-        for descriptor in descriptors[1:]:
-            os.close(descriptor)
-        return True
+        self.spare = ours
 
     def wait(self, key: tuple[int, int], reply: _socket.socket) -> None:
         """Answer with an orphan's exit code, now or when it ends."""
@@ -148,13 +184,37 @@ def answer(reply: _socket.socket, what: "dict[str, Any]") -> bool:
         reply.close()
 
 
+def warm() -> None:
+    """Plan a container that is never made, so that all pages and all code that planning takes are ready."""
+    value = specimen.config(SPEC_MINIMUM, False)
+    value["linux"]["seccomp"] = default.docker()
+    try:
+        container.Plans(config.Loaded(value, b"{}", "/", "/"), "warm", container.Options())
+    except (RailcarError, OSError):
+        # The first real command will tell.
+        return
+
+
+def become(channel: _socket.socket) -> None:
+    """In the spare child: wait for a command, and become it; end when the helper has gone."""
+    _signal.set_wakeup_fd(-1)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    if not poll.poll(0):
+        warm()
+    data, descriptors = receive_fds(channel, LARGEST)
+    channel.close()
+    if data:
+        command(documents.parse(data, "request"), descriptors[1:4], _socket.socket(fileno=descriptors[0]))
+    os._exit(0)
+
+
 def command(asked: "dict[str, Any]", streams: list[int], reply: _socket.socket) -> None:
     """In the forked child: become the command, answer, and end."""
     what: dict[str, Any] = {}
     try:
         tracing.restart()
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
         options, rest = parse_globals(asked["argv"], "")
