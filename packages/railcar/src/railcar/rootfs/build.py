@@ -255,7 +255,7 @@ class Builder:
                 raise
             mounts.mount(host, legacy.at(target), None, mounts.MS_BIND | mounts.MS_REC)
         fd = paths.resolve(self.root_fd, mount.destination)
-        legacy.change(fd, mount.options.set, mount.options.clear)
+        legacy.change_all(fd, mount.options.set, mount.options.clear)
         return fd
 
     def _create(self, mount: Mount, extra: list[str]) -> int:
@@ -272,7 +272,8 @@ class Builder:
             raise refused from None
         if mount.type == "proc" and mounts.filesystem_type(fd) != mounts.PROC_SUPER_MAGIC:
             raise refused
-        self._attributes(fd, mount.options)
+        # With all that is mounted in it: the host's cgroups are in its /sys (CVE-2023-25809).
+        mounts.mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.options.set, mount.options.clear)
         return fd
 
     def _after(self, mount: Mount, fd: int) -> None:

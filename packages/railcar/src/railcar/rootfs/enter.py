@@ -9,7 +9,7 @@ from ocicommon.linux.errors import SyscallError
 from ocicommon.linux.namespaces import set_hostname
 
 from railcar.errors import StepError
-from railcar.rootfs import sysctl
+from railcar.rootfs import legacy, sysctl
 
 _EINVAL = 22
 _EPERM = 1
@@ -67,26 +67,10 @@ def move(root_fd: int) -> None:
 
 
 def _kernel_filesystems(below: str) -> list[str]:
-    fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-    content = b""
-    while part := os.read(fd, 1 << 16):
-        content += part
-    os.close(fd)
-    places = []
-    for line in content.splitlines():
-        before, _, after = line.partition(b" - ")
-        if after.split(b" ")[0] in (b"proc", b"sysfs"):
-            place = unescape(before.split(b" ")[4])
-            if place != below and not place.startswith(below + "/"):
-                places.append(place)
-    return places[::-1]
+    def wanted(point: str, kind: str) -> bool:
+        return kind in ("proc", "sysfs") and point != below and not point.startswith(below + "/")
 
-
-def unescape(field: bytes) -> str:
-    """A path of mountinfo, where blanks, tabs, newlines and backslashes are written in octal. proc_pid_mountinfo(5)."""
-    parts = field.split(b"\\")
-    plain = parts[0] + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in parts[1:])
-    return os.fsdecode(plain)
+    return legacy.mount_points(wanted)[::-1]
 
 
 def chroot(root_fd: int) -> None:

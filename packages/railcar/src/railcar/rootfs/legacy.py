@@ -72,6 +72,41 @@ def change(fd: int, set_: int, clear: int) -> None:
     mounts.mount(None, at(fd), None, mounts.MS_REMOUNT | mounts.MS_BIND | flags)
 
 
+def change_all(fd: int, set_: int, clear: int) -> None:
+    """The same for a mount and all that is mounted below it."""
+    change(fd, set_, clear)
+    top = os.readlink(at(fd))
+    for place in mount_points(lambda point, _: point.startswith(top + "/")):
+        below = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        try:
+            change(below, set_, clear)
+        finally:
+            os.close(below)
+
+
+def mount_points(wanted: Callable[[str, str], bool]) -> list[str]:
+    """The mount points, as this process sees them, for which ``wanted(point, filesystem type)``, the deepest last."""
+    fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    content = b""
+    while part := os.read(fd, 1 << 16):
+        content += part
+    os.close(fd)
+    found = []
+    for line in content.splitlines():
+        before, _, after = line.partition(b" - ")
+        point, kind = _unescape(before.split(b" ")[4]), after.split(b" ")[0].decode()
+        if wanted(point, kind):
+            found.append(point)
+    return found
+
+
+def _unescape(field: bytes) -> str:
+    """A path of mountinfo, where blanks, tabs, newlines and backslashes are written in octal. proc_pid_mountinfo(5)."""
+    parts = field.split(b"\\")
+    plain = parts[0] + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in parts[1:])
+    return os.fsdecode(plain)
+
+
 def add_attributes(fd: int, attributes: int) -> None:
     """Add MOUNT_ATTR_* to one mount."""
     change(fd, attributes, 0)
