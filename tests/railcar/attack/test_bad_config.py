@@ -87,6 +87,9 @@ def richer(config):
     """The configuration with more of what may be wrong in it."""
     config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
     config["process"]["oomScoreAdj"] = 100
+    config["process"]["consoleSize"] = {"height": 24, "width": 80}
+    config["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 1, "priority": 0, "flags": []}
+    config["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 4}
     config["linux"]["devices"] = [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "uid": 0}]
     config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
     config["linux"]["resources"] |= {"pids": {"limit": 100}, "cpu": {"shares": 512}}
@@ -114,9 +117,7 @@ def test_the_configuration_that_is_broken_below_works(bundle, runtime):
     assert check(bundle, runtime) == (0, "")
 
 
-@settings(
-    derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere(bundle, runtime, data):
     config = richer(copy.deepcopy(bundle.config))
@@ -195,6 +196,10 @@ def written(bundle, old, new):
         ('{"type": "uts"}', '{"type": "uts", "path": "/proc/self/ns/net"}'),
         ('{"type": "uts"}', '{"type": "uts", "path": "/etc/passwd"}'),
         ('"CAP_KILL"', '"CAP_FLY"'),
+        ('"cwd": "/"', '"cwd": "/", "consoleSize": {"height": []}'),
+        ('"cwd": "/"', '"cwd": "/", "scheduler": {"policy": ["SCHED_BATCH"]}'),
+        ('"cwd": "/"', '"cwd": "/", "scheduler": {"policy": "SCHED_BATCH", "nice": "x"}'),
+        ('"cwd": "/"', '"cwd": "/", "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": "a"}'),
     ],
 )
 def test_what_json_lets_through_and_a_container_must_not_have(bundle, runtime, old, new):

@@ -156,13 +156,16 @@ def test_the_cgroup_tree_is_read_only_inside(bundle, runtime):
     assert runtime.output(bundle) == "end\n"
 
 
-def test_a_hook_gets_its_own_environment_only(bundle, runtime, tmp_path):
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer", "poststart", "poststop"])
+def test_a_hook_gets_its_own_environment_only(bundle, runtime, tmp_path, kind):
     """CVE-2025-23266: a createContainer hook with the container's LD_PRELOAD runs the container's code."""
     seen = tmp_path / "seen"
     bundle.config["process"]["env"] += ["LD_PRELOAD=/evil.so", "PYTHONSTARTUP=/evil.py"]
     hook = {"path": "/bin/sh", "args": ["sh", "-c", f"env > {seen}"], "env": ["ONLY=this"]}
-    bundle.config["hooks"] = {"createRuntime": [hook]}
-    runtime.output(bundle, env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "OUTSIDE": "leak"})
+    bundle.config["hooks"] = {kind: [hook]}
+    runtime.output(
+        bundle, env={"LC_CTYPE": "C", "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "OUTSIDE": "leak"}
+    )
     names = {line.split("=")[0] for line in seen.read_text().splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"ONLY"}
 

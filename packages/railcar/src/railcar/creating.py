@@ -7,7 +7,7 @@ from ocicommon.linux.process import pidfd_send_signal, prlimit
 from railcar import birth, config, documents, handshake, inside, placing, state, stub, tracing
 from railcar.errors import ConfigError, RailcarError, StepError
 from railcar.plan import seccomp as seccomp_plan
-from railcar.plan.container import Options, Plans
+from railcar.plan.container import Options, Plans, plan
 from railcar.rootfs import build, sources
 from railcar.versions import SPEC_VERSION
 
@@ -37,7 +37,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     state.check_id(container_id)
     check_preserved(options.preserve)
     loaded = config.load(bundle)
-    plans = Plans(loaded, container_id, options)
+    plans = plan(loaded, container_id, options)
     if plans.process is not None and plans.process.terminal and not options.console_socket and not relay:
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     tracing.mark("plan")

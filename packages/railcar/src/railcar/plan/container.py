@@ -37,6 +37,20 @@ class Options:
         self.cgroup_manager = "cgroupfs"
 
 
+def plan(loaded: config.Loaded, container_id: str, options: Options) -> "Plans":
+    """Decide. Raises ConfigError; where the plans stumble over a shape that the quick check let through, the
+    specification's models say what is wrong with it."""
+    try:
+        return Plans(loaded, container_id, options)
+    except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError):
+        from railcar import validation
+
+        for finding in validation.validate(loaded.bundle):
+            if finding.severity == validation.ERROR:
+                raise ConfigError(finding.shown(loaded.bundle + "/config.json")) from None
+        raise
+
+
 class Plans:
     """Everything decided before the first side effect."""
 

@@ -5,6 +5,7 @@ import os
 from ocicommon.linux import capabilities
 from ocicommon.linux.process import RESOURCES
 
+from railcar import config
 from railcar.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -110,7 +111,8 @@ def plan(process: "dict[str, Any]", linux: "dict[str, Any] | None" = None, prese
     result.terminal = bool(process.get("terminal"))
     size = process.get("consoleSize")
     if size:
-        result.console_size = (int(size.get("height") or 0), int(size.get("width") or 0))
+        where = "process.consoleSize"
+        result.console_size = (_number(size, "height", where, 0, 65535), _number(size, "width", where, 0, 65535))
     _label(result, process)
     result.scheduler = _scheduler(process.get("scheduler"))
     result.io_priority = _io_priority(process.get("ioPriority"))
@@ -118,7 +120,7 @@ def plan(process: "dict[str, Any]", linux: "dict[str, Any] | None" = None, prese
     result.affinity = (affinity.get("initial") or "", affinity.get("final") or "")
     persona = (linux or {}).get("personality")
     if persona:
-        if persona.get("domain") not in _PERSONALITIES:
+        if persona.get("domain") not in tuple(_PERSONALITIES):
             raise ConfigError(f"linux.personality.domain is {persona.get('domain')!r}: it can be LINUX or LINUX32")
         result.personality = _PERSONALITIES[persona["domain"]]
     return result
@@ -211,31 +213,38 @@ def _scheduler(given: "dict[str, Any] | None") -> "tuple[int, int, int, int, int
     if not given:
         return None
     policy = given.get("policy")
-    if policy not in _POLICIES:
+    if policy not in tuple(_POLICIES):
         raise ConfigError(f"process.scheduler.policy is {policy!r}: it is one of {', '.join(_POLICIES)}")
     flags = 0
     for flag in given.get("flags") or ():
-        if flag not in _SCHED_FLAGS:
+        if flag not in tuple(_SCHED_FLAGS):
             raise ConfigError(f'process.scheduler.flags has "{flag}": the flags are {", ".join(_SCHED_FLAGS)}')
         flags |= _SCHED_FLAGS[flag]
-    priority = int(given.get("priority") or 0)
+    where = "process.scheduler"
+    priority = _number(given, "priority", where, -(2**31), 2**31 - 1)
     if policy in ("SCHED_FIFO", "SCHED_RR") and not 1 <= priority <= 99:
         raise ConfigError(f"process.scheduler.priority is {priority}: {policy} takes 1 to 99")
-    rest = (int(given.get(key) or 0) for key in ("runtime", "deadline", "period"))
+    rest = (_number(given, key, where, 0, 2**64 - 1) for key in ("runtime", "deadline", "period"))
     runtime, deadline, period = rest
-    return _POLICIES[policy], int(given.get("nice") or 0), priority, flags, runtime, deadline, period
+    return _POLICIES[policy], _number(given, "nice", where, -20, 19), priority, flags, runtime, deadline, period
 
 
 def _io_priority(given: "dict[str, Any] | None") -> tuple[int, int] | None:
     if not given:
         return None
     kind = given.get("class")
-    if kind not in _IO_CLASSES:
+    if kind not in tuple(_IO_CLASSES):
         raise ConfigError(f"process.ioPriority.class is {kind!r}: it is one of {', '.join(_IO_CLASSES)}")
-    level = int(given.get("priority") or 0)
-    if not 0 <= level <= 7:
-        raise ConfigError(f"process.ioPriority.priority is {level}: it is 0 to 7")
-    return _IO_CLASSES[kind], level
+    return _IO_CLASSES[kind], _number(given, "priority", "process.ioPriority", 0, 7)
+
+
+def _number(given: "dict[str, Any]", key: str, where: str, minimum: int, maximum: int) -> int:
+    """A member that is 0 when it is missing. Raises ConfigError for what is no whole number in the range."""
+    value = given.get(key)
+    if value is None:
+        return 0
+    config.whole(value, f"{where}.{key}", minimum, maximum)
+    return int(value)
 
 
 def cpu_list(text: str, where: str) -> list[int]:
