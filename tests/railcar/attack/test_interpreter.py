@@ -118,7 +118,7 @@ def calls_after(trace, marker):
     """The opens of the process that made the call ``marker``, from there to its next program."""
     found, owner = [], None
     for line in trace.read_text(errors="replace").splitlines():
-        pid, _, call = line.partition(" ")
+        pid, call = line.split(None, 1)
         if owner is None and call.startswith(marker):
             owner = pid
         elif pid == owner and call.startswith("execve"):
@@ -159,7 +159,7 @@ def test_only_two_paths_are_opened_inside_by_exec(trapped, runtime, traced):
     line = [*prefix, runtime.command, "--root", str(runtime.root), "exec", "attack", "/bin/true"]
     subprocess.run(line, check=True, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
     lines = [line for line in trace.read_text().splitlines() if " setns(" in line]
-    marker = lines[-1].partition(" ")[2]
+    marker = lines[-1].split(None, 1)[1]
     opened = calls_after(trace, marker)
     assert [call.split('"')[1] for call in opened if '"' in call] == ["/etc/passwd", "/bin/true"]
 
