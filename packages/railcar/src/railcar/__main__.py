@@ -4,9 +4,13 @@ import sys
 
 if not sys.flags.no_site:
     sys.path[:] = [entry for entry in sys.path if entry]
+    archived = True
 else:
     sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0])
+    from railcar import bytecode
+
+    archived = bytecode.use()
 
 from railcar.cli.main import main
 
-main()
+main(archived)

@@ -97,8 +97,18 @@ def _describe(error: OSError) -> str:
     return subject + errno_text(error.errno)
 
 
-def main() -> None:
-    """Entry of the installed command. Leaves by os._exit: an interpreter's orderly end costs a millisecond."""
+def main(archived: bool = True) -> None:
+    """Entry of the installed command. Leaves by os._exit: an interpreter's orderly end costs a millisecond.
+
+    `archived` is false where the compiled modules are not in one file yet: then this start makes it, if it may.
+    """
     code = run(sys.argv[1:])
     log.flush_output()
+    if not archived:
+        from railcar import bytecode
+
+        try:
+            bytecode.make()
+        except (OSError, SyntaxError, ValueError):
+            os._exit(code)
     os._exit(code)
