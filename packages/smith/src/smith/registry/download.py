@@ -8,9 +8,10 @@ from ocicommon import digest as digests
 from ocicommon.errors import DigestMismatch, InvalidDigest
 
 from smith.registry.address import shown
+from smith.registry.beside import Beside
 from smith.registry.client import Registry
 from smith.registry.errors import Broken, Mismatch, RegistryError
-from smith.registry.transport import CHUNK, Response
+from smith.registry.transport import Response
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 Write = Callable[[int, memoryview], None]
@@ -40,7 +41,6 @@ class _Download:
         self.url = registry.url(f"blobs/{self.digest}")
         self.write = write
         self.advance = advance
-        self.buffer = memoryview(bytearray(min(CHUNK, max(self.size + 1, 1))))
         self.have = 0
         self.restart()
 
@@ -77,15 +77,23 @@ class _Download:
             "GET", self.url, scope=self.registry.scope(), headers=headers, expect=(*expect, 416)
         ) as response:
             self.agree(response)
-            while count := response.readinto(self.buffer):
-                piece = self.buffer[:count]
-                self.verifier.update(piece)
-                self.write(self.have, piece)
-                self.have += count
-                self.advance(count)
+            self.receive(response)
             if self.have < self.size:
                 raise Broken(f"{shown(self.url)}: ended after {self.have} of {self.size} bytes")
             self.verifier.finish()
+
+    def receive(self, response: Response) -> None:
+        beside = Beside(self.verifier, self.size)
+        try:
+            while count := response.readinto(buffer := beside.buffer()):
+                if self.have + count > self.size:
+                    raise Mismatch(f"{shown(self.url)}: is longer than the {self.size} bytes it should have")
+                self.write(self.have, buffer[:count])
+                self.have += count
+                self.advance(count)
+                beside.take(buffer, count)
+        finally:
+            beside.end()
 
     def agree(self, response: Response) -> None:
         """Takes up where the answer starts; raises where its length is not the promised one."""
