@@ -4,10 +4,13 @@ import gzip
 import hashlib
 import io
 import lzma
+import signal
+import ssl
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +29,7 @@ class Served:
 
     url: str
     asked: list[str]
+    headers: list[Message] = field(default_factory=list)
     hook: Callable[[str], bytes | int | None] | None = None
 
 
@@ -35,6 +39,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.served.asked.append(self.path)
+        self.served.headers.append(self.headers)
         other = self.served.hook(self.path) if self.served.hook else None
         if other is None:
             super().do_GET()
@@ -52,19 +57,29 @@ class _Handler(SimpleHTTPRequestHandler):
         return None
 
 
+@pytest.fixture(autouse=True)
+def _no_broken_pipes() -> Iterator[None]:
+    """A server of these tests may write to a client that hung up: that is its error, not the end of all tests."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGPIPE, before)
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[Path], Served]]:
-    """serve(directory) -> Served, until the test ends."""
+def serve() -> Iterator[Callable[..., Served]]:
+    """serve(directory, TLS context or None) -> Served, until the test ends."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(directory: Path) -> Served:
+    def start(directory: Path, context: ssl.SSLContext | None = None) -> Served:
         served = Served("", [])
         handler = type("Handler", (_Handler,), {"served": served})
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(directory)))
         server.daemon_threads = True
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
-        served.url = f"http://127.0.0.1:{server.server_address[1]}"
+        served.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}"
         return served
 
     yield start
@@ -217,7 +232,7 @@ def deb_repository(tmp_path: Path, new_key: Callable[[str], Key]) -> Callable[..
 
 
 @pytest.fixture
-def load_debs(cache: Cache, serve: Callable[[Path], Served]) -> Callable[..., SourceResult]:
+def load_debs(cache: Cache, serve: Callable[..., Served]) -> Callable[..., SourceResult]:
     """load_debs("a", "b", archives=[...]) as smith.yaml with these repositories would."""
     from smith.sources import deb
 

@@ -134,7 +134,10 @@ def test_alternatives_users_and_certificates_are_made_without_running_scripts(de
         postinst="#!/bin/sh\nupdate-alternatives --install /usr/bin/app app \\\n  /usr/bin/app.big 50\n"
         "adduser --quiet --system --group --no-create-home --home /var/lib/app appd >/dev/null || true\nfalse\n",
     )
-    tree = load_debs("app", archives=[archive.publish()]).tree
+    result = load_debs("app", archives=[archive.publish()])
+    tree = result.tree
+    made = {"usr/bin/app", "etc/alternatives/app", "etc/ssl/certs/ca-certificates.crt", "usr/lib/ssl/cert.pem"}
+    assert made < set(result.packages[0].files)
     assert tree.resolve("usr/bin/app") == "usr/bin/app.big"
     assert tree["etc/alternatives/app"].target == "/usr/bin/app.big"
     assert tree["etc/ssl/certs/ca-certificates.crt"].content.read_at(0, 99) == b"A\nB\n"

@@ -1,10 +1,14 @@
 """`type: rpm` on repositories made here by rpmbuild and createrepo_c, read by rpm and solved by dnf for comparison."""
 
+import base64
+import datetime
 import hashlib
+import ipaddress
 import os
 import re
 import shutil
 import sqlite3
+import ssl
 import struct
 import subprocess
 from collections.abc import Callable
@@ -13,6 +17,10 @@ from typing import Any
 
 import pysequoia
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from smith import lock, nativedb, outdated
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
@@ -49,6 +57,9 @@ Requires: feature = 2:1.5-3
 y
 %pre
 useradd -r -d /var/lib/feature -s /sbin/nologin featured || :
+%post
+/usr/sbin/alternatives --install /usr/bin/tool tool /usr/bin/feature 10 \
+  --follower /usr/bin/tool2 tool2 /usr/bin/h1
 %install
 mkdir -p %{buildroot}/usr/bin %{buildroot}/etc/feature
 mkdir -p %{buildroot}/usr/share/licenses/feature %{buildroot}/var/log/feature
@@ -192,7 +203,9 @@ def test_the_closure_becomes_a_tree(load: Any) -> None:
     assert (
         "featured:x:101:101::/var/lib/feature:/sbin/nologin\n" in tree["etc/passwd"].content.read_at(0, 9999).decode()
     )
+    assert (tree.resolve("usr/bin/tool"), tree.resolve("usr/bin/tool2")) == ("usr/bin/feature", "usr/bin/h1")
     feature = result.packages[0]
+    assert "usr/bin/tool" in feature.files
     assert (feature.source, feature.source_version, feature.licence) == ("feature", "1.5-3", "MIT AND GPL-2.0-or-later")
     assert {item.kind for item in result.inputs} == {"release", "index", "package"}
 
@@ -422,3 +435,69 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
 
 def _fields(spec: Spec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
+    """authority(name) -> (certificate, key), signed by tmp_path/ca.pem; for 127.0.0.1."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+
+    def certificate(name: x509.Name, public: Any, authority: bool) -> x509.Certificate:
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(ca_name).public_key(public)
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=2))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=2))
+        builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+        own = x509.SubjectKeyIdentifier.from_public_key(public)
+        builder = builder.add_extension(own, critical=False).add_extension(issuer, critical=False)
+        return builder.add_extension(names, critical=False).sign(ca_key, hashes.SHA256())
+
+    pem = serialization.Encoding.PEM
+    ca = certificate(ca_name, ca_key.public_key(), True)
+    (tmp_path / "ca.pem").write_bytes(ca.public_bytes(pem))
+
+    def make(name: str) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        files = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+        files[0].write_bytes(certificate(subject, key.public_key(), False).public_bytes(pem))
+        form = serialization.PrivateFormat.PKCS8
+        files[1].write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+        return files
+
+    return make
+
+
+@needs_rpmbuild
+def test_tls_with_a_private_authority_client_certificates_and_a_password(
+    load: Any, repository: Any, authority: Any, tmp_path: Path, serve: Any
+) -> None:
+    root, key = repository
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority("server"))
+    context.load_verify_locations(tmp_path / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    served = serve(root, context)
+    wanted = "Basic " + base64.b64encode(b"me:secret").decode()
+    served.hook = lambda _: None if served.headers[-1].get("Authorization") == wanted else 401
+    certificate, secret = authority("client")
+    options = {"sslcacert": str(tmp_path / "ca.pem"), "sslclientcert": str(certificate), "sslclientkey": str(secret)}
+    options |= {"username": "me", "password": "secret"}
+
+    def attempt(**changes: str) -> list[str]:
+        given = {name: value for name, value in {**options, **changes}.items() if value}
+        return names(load("libdep", repositories=(Repository(served.url, keys=(str(key.public),), options=given),)))
+
+    assert attempt() == ["libdep-1.2-1"]
+    with pytest.raises(SmithError, match="certificate is not trusted"):
+        attempt(sslcacert="")
+    with pytest.raises(SmithError, match="HTTP 401") as caught:
+        attempt(password="wrong")
+    assert "wrong" not in str(caught.value)
+    with pytest.raises(SmithError):
+        attempt(sslclientcert="", sslclientkey="")

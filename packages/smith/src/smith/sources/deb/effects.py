@@ -2,92 +2,48 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from smith import tree as t
 from smith.content import BytesContent
-from smith.sources import accounts
+from smith.sources import accounts, alternatives
 from smith.sources.deb.archive import Deb
 from smith.tree import Node, Tree
 
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _CA_SOURCE = "usr/share/ca-certificates"
-_ALTERNATIVE = re.compile(r"update-alternatives\b([^\n;|&]*--install[^\n;|&]*)")
 
 
-def apply(tree: Tree, packages: Sequence[tuple[str, Deb]]) -> None:
-    """Change the tree as configuring these packages would."""
-    _certificates(tree)
+def apply(tree: Tree, packages: Sequence[tuple[str, Deb]]) -> dict[str, list[str]]:
+    """Change the tree as configuring these packages would. The paths that were made, by the package they belong to."""
     scripts = [(name, _text(deb, "postinst") + "\n" + _text(deb, "preinst")) for name, deb in packages]
-    _alternatives(tree, scripts)
+    made = alternatives.put(tree, scripts)
+    for path, owner in _certificates(tree):
+        made.setdefault(owner, []).append(path)
     accounts.put(tree, (text for _, text in scripts), accounts.DEBIAN_PASSWD, accounts.DEBIAN_GROUP)
+    return made
 
 
 def _text(deb: Deb, script: str) -> str:
-    return deb.scripts.get(script, b"").decode("utf-8", "replace").replace("\\\n", " ")
+    return deb.scripts.get(script, b"").decode("utf-8", "replace")
 
 
-def _write(tree: Tree, path: str, data: bytes, package: str | None) -> None:
-    tree.add(path, Node(t.FILE, 0o644, size=len(data), content=BytesContent(data), package=package))
-
-
-def _certificates(tree: Tree) -> None:
+def _certificates(tree: Tree) -> list[tuple[str, str]]:
     """update-ca-certificates(8): one bundle of all certificates, and OpenSSL's default file led to it."""
     if not tree.children(_CA_SOURCE):
-        return
+        return []
     bundle = bytearray()
-    owner = None
+    owner = ""
     for path in sorted(tree.descendants(_CA_SOURCE)):
         node = tree[path]
         if node.content is not None and path.endswith(".crt"):
-            owner = owner or node.package
+            owner = owner or node.package or ""
             bundle += node.content.read_at(0, node.size)
             if not bundle.endswith(b"\n"):
                 bundle += b"\n"
-    _write(tree, CA_BUNDLE, bytes(bundle), owner)
+    data = BytesContent(bytes(bundle))
+    made = [tree.add(CA_BUNDLE, Node(t.FILE, 0o644, size=data.size, content=data, package=owner or None))]
     if tree.get("usr/lib/ssl/cert.pem") is None:
-        tree.add("usr/lib/ssl/cert.pem", Node(t.SYMLINK, 0o777, target=f"/{CA_BUNDLE}", package=owner))
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """One update-alternatives(1) --install: `links` are (link, name, path), the master first."""
-
-    priority: int
-    links: tuple[tuple[str, str, str], ...]
-
-
-def alternatives(script: str) -> list[Alternative]:
-    """The alternatives that a script installs, as far as they stand in it without variables."""
-    found = []
-    for match in _ALTERNATIVE.finditer(script):
-        words = match.group(1).replace('"', "").replace("'", "").split()
-        at = words.index("--install") if "--install" in words else -1
-        if at < 0 or len(words) < at + 5 or not words[at + 4].lstrip("-").isdecimal():
-            continue
-        links = [(words[at + 1], words[at + 2], words[at + 3])]
-        for index, word in enumerate(words):
-            if word == "--slave" and len(words) > index + 3:
-                links.append((words[index + 1], words[index + 2], words[index + 3]))
-        if all("$" not in part for link in links for part in link):
-            found.append(Alternative(int(words[at + 4]), tuple(links)))
-    return found
-
-
-def _alternatives(tree: Tree, scripts: Sequence[tuple[str, str]]) -> None:
-    best: dict[str, tuple[int, Alternative, str]] = {}
-    for package, script in scripts:
-        for alternative in alternatives(script):
-            name = alternative.links[0][1]
-            if tree.resolve(alternative.links[0][2]) is None:
-                continue
-            if name not in best or alternative.priority > best[name][0]:
-                best[name] = (alternative.priority, alternative, package)
-    for _, alternative, package in best.values():
-        for link, name, path in alternative.links:
-            if tree.resolve(path) is None or tree.get(link.lstrip("/")) is not None:
-                continue
-            tree.add(f"etc/alternatives/{name}", Node(t.SYMLINK, 0o777, target=path, package=package))
-            tree.add(link, Node(t.SYMLINK, 0o777, target=f"/etc/alternatives/{name}", package=package))
+        link = Node(t.SYMLINK, 0o777, target=f"/{CA_BUNDLE}", package=owner or None)
+        made.append(tree.add("usr/lib/ssl/cert.pem", link))
+    return [(path, owner) for path in made]

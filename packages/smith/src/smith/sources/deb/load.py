@@ -206,14 +206,19 @@ def assemble(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         opened: list[Deb] = list(pool.map(lambda r: open_deb(cache, digests[r], str(r)), order))
     result = SourceResult(tree, inputs=list(inputs), platform=f"linux/{_PLATFORMS.get(architecture, architecture)}")
-    for record, deb in zip(order, opened, strict=True):
-        files = payload.add(tree, deb, record.name, IDENTITY_FILES if record in partial else None)
+    given = [
+        payload.add(tree, deb, record.name, IDENTITY_FILES if record in partial else None)
+        for record, deb in zip(order, opened, strict=True)
+    ]
+    payload.settle_usr(tree)
+    whole = [(record.name, deb) for record, deb in zip(order, opened, strict=True) if record not in partial]
+    made = effects.apply(tree, whole)
+    for record, deb, files in zip(order, opened, given, strict=True):
+        files += made.get(record.name, [])
         result.packages.append(_package(tree, record, deb, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
         kind = "identity" if record in partial else "package"
         result.inputs.append(Input(kind, record.url, digests[record], size))
-    payload.settle_usr(tree)
-    effects.apply(tree, [(record.name, deb) for record, deb in zip(order, opened, strict=True)])
     result.packages.sort(key=lambda package: package.name)
     return result
 

@@ -10,7 +10,7 @@ from smith.cache import Cache
 from smith.errors import SmithError, VerificationError
 from smith.fetch import in_parallel
 from smith.progress import Progress
-from smith.sources import Input, Package, SourceResult, accounts
+from smith.sources import Input, Package, SourceResult, accounts, alternatives
 from smith.sources.rpm import configuration, payload
 from smith.sources.rpm import header as h
 from smith.sources.rpm.configuration import Source
@@ -84,23 +84,29 @@ def assemble(
     architecture: str,
     inputs: Sequence[Input],
 ) -> SourceResult:
-    """Put packages that are in the cache onto one tree in installing order, and make the users of their scripts."""
+    """Put packages that are in the cache onto one tree in installing order, and make what their scripts would."""
     tree = Tree()
     platform = f"linux/{configuration.PLATFORMS.get(architecture, architecture)}"
     result = SourceResult(tree, inputs=list(inputs), platform=platform)
-    scripts = []
     opened = in_parallel(
         lambda pair: open_rpm(cache, pair[1][1], str(pair[0])), list(zip(chosen, fetched, strict=True)), 4
     )
     for item, package in zip(chosen, opened, strict=True):
         if item.name == "filesystem":
             payload.add(tree, package, item.name)
-    for item, (url, sha256), package in zip(chosen, fetched, opened, strict=True):
-        files = payload.add(tree, package, item.name)
-        scripts += [package.header.text(tag) for tag in (h.PREIN, h.POSTIN) if tag in package.header]
+    given = [payload.add(tree, package, item.name) for item, package in zip(chosen, opened, strict=True)]
+    scripts = [
+        (item.name, package.header.text(tag))
+        for item, package in zip(chosen, opened, strict=True)
+        for tag in (h.PREIN, h.POSTIN)
+        if tag in package.header
+    ]
+    made = alternatives.put(tree, scripts)
+    for item, (url, sha256), package, files in zip(chosen, fetched, opened, given, strict=True):
+        files += made.get(item.name, [])
         result.packages.append(_package(item, package, url, sha256, files))
         result.inputs.append(Input("package", url, sha256, os.stat(cache.path(sha256)).st_size))
-    accounts.put(tree, scripts, accounts.RPM_PASSWD, accounts.RPM_GROUP)
+    accounts.put(tree, (text for _, text in scripts), accounts.RPM_PASSWD, accounts.RPM_GROUP)
     result.packages.sort(key=lambda package: (package.name, package.version))
     return result
 
