@@ -18,7 +18,7 @@ from smith.errors import ConfigError, SmithError
 from smith.flatten import Losses, flatten
 from smith.hosttree import overlay
 from smith.image import PATH, Below, Built, assemble, attach, config_of
-from smith.imagefile import open_image
+from smith.imagefile import Image, open_image
 from smith.origin import decide, split_tag, wants_package_lists
 from smith.progress import Progress, Silent
 from smith.selection import Reason, Selection
@@ -44,6 +44,27 @@ class Report:
     files: int = 0
     size: int = 0
     source_size: int = 0
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A build up to the choice of files: the source with rootfs/ laid over it, who it runs as, its config."""
+
+    spec: Spec
+    source: SourceResult
+    selection: Selection
+    who: nss.Identity
+    parent: Image | None
+    config: dict[str, Any]
+    source_size: int
+
+    @property
+    def tree(self) -> Tree:
+        return self.source.tree
+
+    @property
+    def chosen(self) -> dict[str, Reason]:
+        return self.selection.chosen
 
 
 def build(
@@ -89,7 +110,12 @@ def run_commands(commands: Iterable[str], what: str, directory: str, *, failing:
             raise SmithError(f"{what}: {command!r} ended with {done.returncode}; nothing was built")
 
 
-def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, load: Any) -> Report:
+def prepare(spec: Spec, cache: Cache, progress: Progress, load: Any = None) -> Prepared:
+    """All decisions of a build and no layer: what `smith trace` runs a program with."""
+    return _prepare(decide(presets.expand(spec)).spec, cache, progress, load or load_source)
+
+
+def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepared:
     source: SourceResult = load(spec, cache, progress)
     tree = source.tree
     source_size = sum(node.size for _, node in tree.items())
@@ -107,17 +133,22 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
     for path, text in rules.offers(chosen):
         chosen.left_out.add(path, text)
     choosing.take_merged_usr(chosen)
+    return Prepared(spec, source, chosen, who, parent, config_of(spec, who, source.platform, base), source_size)
+
+
+def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, load: Any) -> Report:
+    prepared = _prepare(spec, cache, progress, load)
+    source, chosen = prepared.source, prepared.selection
     kept = recipe.keep(chosen, source)
     result = chosen.subtree()
     for mount in spec.mounts:
         if mount.strip("/"):
             result.add(mount.strip("/"), Node(t.DIRECTORY, 0o755))
-    flat, losses = flatten(result, who, secret=frozenset(chosen.secret))
-    progress.note(f"{len(flat)} entries chosen of {len(tree)}")
-    below = _below(parent)
+    flat, losses = flatten(result, prepared.who, secret=frozenset(chosen.secret))
+    progress.note(f"{len(flat)} entries chosen of {len(prepared.tree)}")
     packed = pack(tar(flat), spec.compression, threads=threads)
-    config = config_of(spec, who, source.platform, base)
-    built = assemble(config, packed, spec.compression, compressor_name(spec.compression), below)
+    made_by = compressor_name(spec.compression)
+    built = assemble(prepared.config, packed, spec.compression, made_by, _below(prepared.parent))
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     created = int(epoch) if epoch.isdigit() else 0
     attach(built, recipe.documents(spec, source, chosen, kept, built.digest, created))
@@ -125,7 +156,7 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
     report.layer_size = packed.size
     report.files = sum(1 for _, node in flat.items() if node.is_file)
     report.size = sum(node.size for _, node in flat.items())
-    report.source_size = source_size
+    report.source_size = prepared.source_size
     return report
 
 
@@ -198,7 +229,7 @@ def _parent(spec: Spec) -> tuple[str, str]:
     return path, tag
 
 
-def _below(parent: Any) -> Below:
+def _below(parent: Image | None) -> Below:
     if parent is None:
         return Below()
     return Below(

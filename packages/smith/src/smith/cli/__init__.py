@@ -11,7 +11,22 @@ from types import FrameType
 
 import typer
 
-from smith.cli import build, diff, download, inspect, lock, ls, outdated, sbom, unpack, upload, verify, why
+from smith.cli import (
+    build,
+    diff,
+    download,
+    inspect,
+    lock,
+    ls,
+    outdated,
+    sbom,
+    schema,
+    trace,
+    unpack,
+    upload,
+    verify,
+    why,
+)
 from smith.errors import SmithError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -23,6 +38,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": diff.command,
     "verify": verify.command,
     "sbom": sbom.command,
+    "trace": trace.command,
+    "schema": schema.command,
     "lock": lock.command,
     "outdated": outdated.command,
     "upload": upload.command,
