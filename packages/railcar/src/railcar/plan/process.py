@@ -118,6 +118,9 @@ def plan(process: "dict[str, Any]", linux: "dict[str, Any] | None" = None, prese
     result.io_priority = _io_priority(process.get("ioPriority"))
     affinity = process.get("execCPUAffinity") or {}
     result.affinity = (affinity.get("initial") or "", affinity.get("final") or "")
+    for text in result.affinity:
+        if type(text) is not str:
+            raise ConfigError(f"process.execCPUAffinity has {text!r}: it takes lists of CPUs like 0-2,5")
     persona = (linux or {}).get("personality")
     if persona:
         if persona.get("domain") not in tuple(_PERSONALITIES):
@@ -216,7 +219,10 @@ def _scheduler(given: "dict[str, Any] | None") -> "tuple[int, int, int, int, int
     if policy not in tuple(_POLICIES):
         raise ConfigError(f"process.scheduler.policy is {policy!r}: it is one of {', '.join(_POLICIES)}")
     flags = 0
-    for flag in given.get("flags") or ():
+    named = given.get("flags") or []
+    if type(named) is not list:
+        raise ConfigError(f"process.scheduler.flags is {named!r}: it must be an array")
+    for flag in named:
         if flag not in tuple(_SCHED_FLAGS):
             raise ConfigError(f'process.scheduler.flags has "{flag}": the flags are {", ".join(_SCHED_FLAGS)}')
         flags |= _SCHED_FLAGS[flag]
