@@ -117,7 +117,7 @@ def test_the_configuration_that_is_broken_below_works(bundle, runtime):
     assert check(bundle, runtime) == (0, "")
 
 
-@settings(derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere(bundle, runtime, data):
     config = richer(copy.deepcopy(bundle.config))

@@ -71,14 +71,17 @@ def memory_policy(given: "dict[str, Any]") -> tuple[int, int, list[int]]:
     from ocicommon.linux.scheduling import MEMORY_FLAGS, MEMORY_POLICIES
 
     mode = given.get("mode")
-    if mode not in MEMORY_POLICIES:
+    if mode not in tuple(MEMORY_POLICIES):
         raise ConfigError(f"linux.memoryPolicy.mode is {mode!r}: it is one of {', '.join(MEMORY_POLICIES)}")
     flags = 0
-    for flag in given.get("flags") or ():
-        if flag not in MEMORY_FLAGS:
+    named = given.get("flags") or []
+    for flag in named if type(named) is list else [named]:
+        if flag not in tuple(MEMORY_FLAGS):
             raise ConfigError(f'linux.memoryPolicy.flags has "{flag}": the flags are {", ".join(MEMORY_FLAGS)}')
         flags |= MEMORY_FLAGS[flag]
     nodes = given.get("nodes") or ""
+    if type(nodes) is not str:
+        raise ConfigError(f"linux.memoryPolicy.nodes is {nodes!r}: it is a list of nodes like 0-1")
     return MEMORY_POLICIES[mode], flags, cpu_list(nodes, "linux.memoryPolicy.nodes") if nodes else []
 
 
