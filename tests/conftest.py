@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # A job started in the background of a shell inherits these as ignored, and hands that on to every container of a test.
-for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
