@@ -26,6 +26,12 @@ def test_an_image_of_this_machines_files_keeps_all_promises(run_smith: Any, buil
     assert json.loads(run_smith("verify", "out.tar", "--json").stdout)["ok"] is True
 
 
+def test_verify_builds_again_and_compares(run_smith: Any, built: Path) -> None:
+    run_smith("verify", "--rebuild", "out.tar")
+    run_smith.yaml(f"type: host\npaths: [{PROGRAM}]\ncmd: [{PROGRAM}, -0]\n")
+    assert "built again its digest is" in run_smith("verify", "--rebuild", "out.tar", code=3).stdout
+
+
 def test_inspect_names_the_owner_of_each_file(run_smith: Any, built: Path) -> None:
     data = json.loads(run_smith("inspect", "out.tar", "--json").stdout)
     owners = {entry["path"]: entry["package"] for entry in data["files"]}

@@ -37,7 +37,7 @@ mock:
   debugdeps: [b]
   debugpaths: [/usr/lib/debug/x]
 preset: nginx
-scripts: userns
+scripts: none
 compression: zstd
 repositories: [{url: "http://x", suites: [bookworm], components: [main], keys: [k], name: n, options: {a: b}}]
 platform: linux/arm64

@@ -17,8 +17,8 @@ from smith.elf import follow
 from smith.errors import ConfigError, SmithError
 from smith.flatten import Losses, flatten
 from smith.hosttree import overlay
-from smith.image import PATH, Below, Built, assemble, attach, config_of
-from smith.imagefile import Image, open_image
+from smith.image import LAYER_TYPES, PATH, Below, Built, assemble, attach, config_of
+from smith.imagefile import Image, Layer, open_image
 from smith.origin import decide, split_tag, wants_package_lists
 from smith.progress import Progress, Silent
 from smith.selection import Reason, Selection
@@ -233,11 +233,17 @@ def _below(parent: Image | None) -> Below:
     if parent is None:
         return Below()
     return Below(
-        tuple(layer.descriptor for layer in parent.layers),
+        tuple(_descriptor(layer) for layer in parent.layers),
         tuple(layer.blob for layer in parent.layers),
         tuple(layer.diff_id for layer in parent.layers),
         tuple(parent.config.get("history") or ()),
     )
+
+
+def _descriptor(layer: Layer) -> dict[str, Any]:
+    """A layer's descriptor; for a docker-archive, which has plain tars and no descriptors, one is made."""
+    made = {"mediaType": LAYER_TYPES["none"], "digest": layer.diff_id, "size": layer.blob.size}
+    return layer.descriptor or made
 
 
 def _own_platform() -> str:

@@ -1,15 +1,20 @@
 """`smith verify`: whether an image is whole and keeps the promises of a microcontainer."""
 
+import os
 from typing import Annotated
 
 import typer
 
-from smith.cli.terminal import show_json
+from smith.cli.terminal import Bars, show_json
 
 
 def command(
     image: Annotated[str, typer.Argument(help="The image: FILE[:TAG] or a folder.")],
     platform: Annotated[str, typer.Option(help="OS/ARCH[/VARIANT] to choose from an index.")] = "",
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it again from smith.yaml, and compare.")] = False,
+    conf: Annotated[str, typer.Option("--conf", "-c", help="The file to build again from.")] = "smith.yaml",
+    directory: Annotated[str, typer.Option("--dir", "-d", help="The folder with smith.yaml and rootfs/.")] = "",
+    preset: Annotated[str, typer.Option(help="The recipe to build again from.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Check digests, documents and the promises of a microcontainer. The exit code is 3 when one is broken."""
@@ -18,6 +23,10 @@ def command(
 
     known = opened(image, platform)
     found = broken(known)
+    if rebuild:
+        again = rebuilt(os.path.join(directory, conf), directory, preset, known.image.platform)
+        if again != known.image.digest:
+            found.append(f"built again its digest is {again}, and it is {known.image.digest}; `smith diff` tells more")
     if json:
         show_json({"image": image, "digest": known.image.digest, "ok": not found, "broken": found})
     else:
@@ -28,3 +37,17 @@ def command(
         if not found:
             print(f"{image}: {known.image.digest}: all promises hold ({len(known.tree)} entries)")
     raise typer.Exit(3 if found else 0)
+
+
+def rebuilt(path: str, directory: str, preset: str, platform: str) -> str:
+    """The digest of what smith.yaml (or the preset) gives today."""
+    from smith import builder, config
+    from smith.cache import Cache
+    from smith.spec import Spec
+
+    spec = Spec(directory=directory or ".") if preset and not os.path.exists(path) else config.load(path)
+    spec = builder.with_options(spec, preset=preset)
+    if not spec.platform and spec.type != "host":
+        spec = builder.with_options(spec, platform=platform)
+    with Bars() as progress:
+        return builder.build(spec, Cache(), progress).built.digest
