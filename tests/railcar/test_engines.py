@@ -26,6 +26,7 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not busybox or b"ld-linux" in Path(busybox).read_bytes()[:4096]:
         pytest.skip("needs a static busybox")
     root = tmp_path_factory.mktemp("image")
+    root.chmod(0o755)
     (root / "bin").mkdir()
     (root / "tmp").mkdir()
     shutil.copy2(busybox, root / "bin/busybox")
@@ -207,6 +208,7 @@ def long(engine: Engine) -> Iterator[str]:
     name = f"railcar-test-{os.getpid()}"
     engine.ok("run", "-d", "--name", name, "--network", "none", "box", "sleep", "1000")
     yield name
+    engine("kill", name)
     engine("rm", "--force", name)
 
 

@@ -239,3 +239,20 @@ def test_json_log_of_a_failure_is_one_object(runner: Any, running: str, tmp_path
     assert done.returncode == 255
     assert (entry["level"], entry["msg"]) == ("error", done.stderr.strip())
     assert entry["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("ambient", [[], ["CAP_NET_RAW", "CAP_KILL"]])
+def test_capabilities_of_a_user_count_until_the_program_runs(
+    runner: Any, bundle: MakeBundle, ambient: list[str]
+) -> None:
+    """CAP_DAC_OVERRIDE lets a user start what only root may reach; after the exec only the ambient set is left."""
+    made, name = bundle("sleep", "1000", docker=True, user={"uid": 1000, "gid": 1000}), runner.id()
+    (made.rootfs / "bin").chmod(0o700)
+    made.config["process"]["capabilities"] |= {"inheritable": [*ambient, "CAP_CHOWN"], "ambient": ambient}
+    runner.ok("run", "-d", "--bundle", made.write().path, name)
+    bits = sum(1 << {"CAP_NET_RAW": 13, "CAP_KILL": 5}[key] for key in ambient)
+    status = Path(f"/proc/{runner.state(name)['pid']}/status").read_text()
+    for text in (status, runner.ok("exec", name, "/bin/cat", "/proc/self/status")):
+        sets = {key: int(value, 16) for key, value in (line.split(":") for line in text.splitlines() if "Cap" in line)}
+        assert sets["CapAmb"] == sets["CapPrm"] == sets["CapEff"] == bits
+        assert sets["CapInh"] == bits | 1

@@ -14,6 +14,7 @@ NEEDS = {
     "create": stub.Needs(go=5, reply=6),
     "create-filter": stub.Needs(go=5, reply=6, program=b"\x06\0\0\0\0\0\xff\x7f", flags=2),
     "all": stub.Needs(go=9, reply=10, proc=8, label=b"exec container", program=bytes(16), flags=4),
+    "caps": stub.Needs(go=5, reply=6, program=bytes(8), capabilities=(1 << 40, 1 << 40 | 7, 2, 0b10_0000_0001)),
     "exec": stub.Needs(go=-1, reply=300),
     "exec-label": stub.Needs(go=-1, reply=4, proc=5, label=b"system_u:object_r:x:s0", program=bytes(8)),
 }
@@ -47,6 +48,7 @@ def test_bytes_are_those_of_binutils(name: str, machine: str, tmp_path: Path) ->
     rows = stub.rows(needs, machine)
     lengths = {"program": 16, "filter": len(needs.program), "letter": 1}
     lengths |= {"attribute": len(needs.attribute) + 1, "label": len(needs.label)}
+    lengths |= {"header": 8, "sets": 24} if needs.capabilities else {"header": 0, "sets": 0}
     place = elf.BASE + 120 + size(rows)
     addresses = {}
     for key, length in lengths.items():

@@ -4,7 +4,7 @@ import os
 
 from ocicommon.linux.process import pidfd_send_signal, prlimit
 
-from railcar import birth, config, documents, handshake, inside, placing, state, stub, tracing
+from railcar import birth, config, documents, handshake, inside, placing, state, tracing
 from railcar.errors import ConfigError, RailcarError, StepError
 from railcar.plan import seccomp as seccomp_plan
 from railcar.plan.container import Options, Plans, plan
@@ -150,21 +150,7 @@ class _Creation:
             if process.label:
                 job.proc = placing.procfs(first)
             job.filter = plans.filter
-            if stub.supported():
-                loads = job.filter is not None and job.filter.place == "stub"
-                job.stub = stub.executable(
-                    stub.image(
-                        stub.Needs(
-                            go=job.go,
-                            reply=job.reply,
-                            proc=job.proc,
-                            label=process.label,
-                            attribute=process.attribute,
-                            program=job.filter.program if job.filter is not None and loads else b"",
-                            flags=job.filter.flags if job.filter is not None and loads else 0,
-                        )
-                    )
-                )
+            job.build_stub("user" in plans.namespaces.types)
             if process.terminal:
                 from railcar import console
 

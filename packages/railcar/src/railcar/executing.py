@@ -179,21 +179,7 @@ class _Execution:
         job.reply = _above(write, first)
         if process.label:
             job.proc = placing.procfs(first)
-        loads = self.filter is not None and self.filter.place == "stub"
-        if stub.supported():
-            job.stub = stub.executable(
-                stub.image(
-                    stub.Needs(
-                        go=-1,
-                        reply=job.reply,
-                        proc=job.proc,
-                        label=process.label,
-                        attribute=process.attribute,
-                        program=self.filter.program if self.filter is not None and loads else b"",
-                        flags=self.filter.flags if self.filter is not None and loads else 0,
-                    )
-                )
-            )
+        job.build_stub("user" in (self.record.data.get("namespaces") or ()))
         ours = None
         if process.terminal:
             from railcar import console

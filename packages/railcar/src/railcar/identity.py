@@ -93,12 +93,32 @@ def with_home(environment: list[bytes], uid: int) -> list[bytes]:
     return [*environment, b"HOME=" + os.fsencode(home(uid))]
 
 
+def sets(process: "Process", held: int) -> tuple[int, int, int, int]:
+    """(effective, permitted, inheritable, ambient) as far as they can be had, where `held` is what there is."""
+    effective, permitted = process.effective & held, process.permitted & held
+    inheritable = process.inheritable & held
+    return effective, permitted, inheritable, process.ambient & permitted & inheritable
+
+
+def through_stub(process: "Process", held: int) -> "tuple[int, int, int, int] | None":
+    """The sets that the stub is to restore, or None where the exec of the stub does not take them."""
+    if process.uid == 0 or not process.permitted & held:
+        return None
+    bounding = -1 if process.bounding is None else process.bounding
+    effective, permitted, inheritable, ambient = sets(process, held)
+    return effective & bounding, permitted & bounding, inheritable, ambient
+
+
 def become(
-    process: "Process", load: "Callable[[], None] | None", before_load: "Callable[[], None] | None" = None
+    process: "Process",
+    load: "Callable[[], None] | None",
+    before_load: "Callable[[], None] | None" = None,
+    stub: bool = False,
 ) -> None:
     """Take on directory, umask, user, groups and capabilities; `load` loads a filter at the right moment.
 
-    `before_load` is called as the user, with the final effective set, before a filter is in. Raises StepError.
+    `before_load` is called as the user, with the final effective set, before a filter is in. With `stub` the next exec
+    is that of the stub, which what `through_stub` says has to outlive. Raises StepError.
     """
     os.umask(process.umask)
     if process.personality is not None:
@@ -109,9 +129,11 @@ def become(
     if process.uid != 0:
         set_keep_capabilities(True)
     _change_ids(process)
-    effective, permitted = process.effective & held, process.permitted & held
-    inheritable = process.inheritable & held
-    ambient = process.ambient & permitted & inheritable
+    effective, permitted, inheritable, ambient = sets(process, held)
+    kept = through_stub(process, held) if stub else None
+    if kept is not None:
+        ambient = kept[1]
+        inheritable |= ambient
     extra = _SYS_ADMIN & held if load is not None and not process.no_new_privileges else 0
     capabilities.capset(effective, permitted | extra, inheritable)
     _raise_ambient(ambient)

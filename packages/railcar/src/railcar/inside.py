@@ -6,10 +6,11 @@ Whatever fails is told to the host's side as (step, subject, errno, hint), and t
 import os
 
 from ocicommon.linux import lockdown
+from ocicommon.linux.capabilities import capget
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
 from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal
 
-from railcar import birth, handshake, identity, lookup, tracing
+from railcar import birth, handshake, identity, lookup, stub, tracing
 from railcar.errors import StepError
 from railcar.plan.namespaces import offsets_text
 
@@ -67,6 +68,23 @@ class Job:
         self.emulated = False
         self.memory_policy: tuple[int, int, list[int]] | None = None
         self.wait = True
+
+    def build_stub(self, user_namespace: bool) -> None:
+        """Assemble the stub of this job, if it has one. `user_namespace`: all capabilities are held there."""
+        if self.process is None or not stub.supported():
+            return
+        filter_ = self.filter if self.filter is not None and self.filter.place == "stub" else None
+        needs = stub.Needs(
+            go=self.go,
+            reply=self.reply,
+            proc=self.proc,
+            label=self.process.label,
+            attribute=self.process.attribute,
+            program=filter_.program if filter_ is not None else b"",
+            flags=filter_.flags if filter_ is not None else 0,
+            capabilities=identity.through_stub(self.process, -1 if user_namespace else capget()[1]),
+        )
+        self.stub = stub.executable(stub.image(needs))
 
     def waits_in_python(self) -> bool:
         """Hooks that run after `start`, or a filter that the stub would not survive, leave the waiting to Python."""
@@ -227,7 +245,7 @@ def finish(job: Job) -> None:
         if load is not None:
             identity.limit(process)
 
-    identity.become(process, load, look_up)
+    identity.become(process, load, look_up, stub=True)
     tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
@@ -297,7 +315,7 @@ def _start_from_python(job: Job, process: "Process") -> None:
     _pass_on(job, use_stub)
     if use_stub and job.wait:
         os.write(job.go, b"G")  # the stub waits for a byte as well: this one is for it
-    identity.become(process, load, look_up)
+    identity.become(process, load, look_up, stub=use_stub)
     if use_stub:
         execveat(job.stub, "", [b"railcar", found[0], *process.arguments], process.environment)
     execve(found[0], process.arguments, process.environment)

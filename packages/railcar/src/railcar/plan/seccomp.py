@@ -20,6 +20,7 @@ _NUMBERS = {
     "x86_64": (44, 45, 157, 322, 0, 1, 72, 59, 231),
     "aarch64": (206, 207, 167, 281, 63, 64, 25, 221, 94),
 }
+_CAPSET = {"x86_64": 126, "aarch64": 91}
 _PASSING = (0x7FFF0000, 0x7FFC0000)  # SECCOMP_RET_ALLOW, SECCOMP_RET_LOG
 _MACHINE = os.uname().machine
 
@@ -49,17 +50,23 @@ def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> 
         place = "last"
     elif process.no_new_privileges and not listener:
         place = "stub"
-    elif _lets_stub_pass(program):
+    elif _lets_stub_pass(program, keeps_capabilities(process)):
         place = "python"
     else:
         place = "last"
     return Filter(program, flags, place, listener, metadata)
 
 
-def _lets_stub_pass(program: bytes) -> bool:
+def keeps_capabilities(process: Process) -> bool:
+    """Whether the stub has sets to restore: an exec takes them from every user but root."""
+    return process.uid != 0 and bool(process.permitted)
+
+
+def _lets_stub_pass(program: bytes, capset: bool) -> bool:
     from ocicommon.linux import seccomp
 
     numbers = _NUMBERS.get(_MACHINE)
     if numbers is None:
         return False
-    return all(seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 in _PASSING for number in numbers)
+    wanted = (*numbers, _CAPSET[_MACHINE]) if capset else numbers
+    return all(seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 in _PASSING for number in wanted)

@@ -15,7 +15,13 @@ from railcar.stub.assembler import Rows, assemble
 
 #: What the announcing byte says, and the steps of a failure.
 ANNOUNCED = b"S"
-STEPS = {1: "open the LSM attribute", 2: "set the LSM label", 3: "load the seccomp filter", 4: "execute the program"}
+STEPS = {
+    1: "open the LSM attribute",
+    2: "set the LSM label",
+    3: "load the seccomp filter",
+    4: "execute the program",
+    5: "set the capabilities",
+}
 MACHINE = os.uname().machine
 
 
@@ -24,10 +30,11 @@ class Needs:
 
     `go` is read until one byte comes; `reply` gets the announcement and failures; `proc` is an open procfs, needed
     for `label`; `label` is written to `attribute` (relative to procfs); `program` is a BPF program, `flags` its
-    SECCOMP_FILTER_FLAG_*.
+    SECCOMP_FILTER_FLAG_*. `capabilities`: (effective, permitted, inheritable, ambient) to go on with, or None: those of
+    a user other than root come through the exec of the stub as ambient ones, and count when the program is looked up.
     """
 
-    __slots__ = ("attribute", "flags", "go", "label", "proc", "program", "reply")
+    __slots__ = ("attribute", "capabilities", "flags", "go", "label", "proc", "program", "reply")
 
     def __init__(
         self,
@@ -39,7 +46,9 @@ class Needs:
         attribute: bytes = b"thread-self/attr/exec",
         program: bytes = b"",
         flags: int = 0,
+        capabilities: "tuple[int, int, int, int] | None" = None,
     ) -> None:
+        self.capabilities = capabilities
         self.go, self.reply, self.proc = go, reply, proc
         self.label, self.attribute, self.program, self.flags = label, attribute, program, flags
 
@@ -87,7 +96,13 @@ def image(needs: Needs, machine: str = MACHINE) -> bytes:
         "letter": ANNOUNCED,
         "attribute": needs.attribute + b"\0",
         "label": needs.label,
+        "header": b"",
+        "sets": b"",
     }
+    if needs.capabilities is not None:
+        from ocicommon.linux.capabilities import capset_buffers
+
+        data["header"], data["sets"] = capset_buffers(*needs.capabilities[:3])
     return elf.file(assemble, rows(needs, machine), symbols(needs), data, machine)
 
 

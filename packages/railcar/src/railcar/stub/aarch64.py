@@ -70,6 +70,38 @@ _FILTER = [
     ("b.lt failed", "=5400000b @failed"),
 ]
 
+
+def _prctl(option: int, bit: int) -> "Rows":
+    """PR_CAP_AMBIENT with its own option, and zeroes where the kernel wants them."""
+    return [
+        ("movz w0, #47", "=528005e0"),  # PR_CAP_AMBIENT
+        (f"movz w1, #{option}", f"={0x52800001 | option << 5:08x}"),
+        (f"movz w2, #{bit}", f"={0x52800002 | bit << 5:08x}"),
+        ("movz w3, #0", "=52800003"),
+        ("movz w4, #0", "=52800004"),
+        ("movz w8, #167", "=528014e8"),  # prctl
+        ("svc #0", "=d4000001"),
+        ("cmp w0, #0", "=7100001f"),
+        ("b.lt failed", "=5400000b @failed"),
+    ]
+
+
+def _capabilities(ambient: int) -> "Rows":
+    rows = [("movz w20, #5", "=528000b4"), *_prctl(4, 0)]  # step 5; PR_CAP_AMBIENT_CLEAR_ALL
+    rows += [
+        ("adr x0, header", "=10000000 &header"),
+        ("adr x1, sets", "=10000001 &sets"),
+        ("movz w8, #91", "=52800b68"),  # capset
+        ("svc #0", "=d4000001"),
+        ("cmp w0, #0", "=7100001f"),
+        ("b.lt failed", "=5400000b @failed"),
+    ]
+    for bit in range(ambient.bit_length()):
+        if ambient >> bit & 1:
+            rows += _prctl(2, bit)  # PR_CAP_AMBIENT_RAISE
+    return rows
+
+
 _EXECUTE = [
     ("movz w20, #4", "=52800094"),  # step 4
     ("ldr x0, [sp, #16]", "=f9400be0"),  # argv[1]
@@ -105,6 +137,8 @@ def rows(needs: "Needs") -> "Rows":
     found += _ANNOUNCE
     for name in needs.descriptors():
         found += _close_at_exec(name)
+    if needs.capabilities is not None:
+        found += _capabilities(needs.capabilities[3])
     if needs.program:
         found += _FILTER
     return found + _EXECUTE

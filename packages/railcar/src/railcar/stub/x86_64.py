@@ -71,6 +71,38 @@ _FILTER = [
     ("js failed", "?78 failed"),
 ]
 
+
+def _prctl(option: int, bit: int) -> "Rows":
+    """PR_CAP_AMBIENT with its own option, and zeroes where the kernel wants them."""
+    return [
+        ("mov eax, 157", "b8 9d 00 00 00"),  # prctl
+        ("mov edi, 47", "bf 2f 00 00 00"),  # PR_CAP_AMBIENT
+        (f"mov esi, {option}", f"be {option:02x} 00 00 00"),
+        (f"mov edx, {bit}", f"ba {bit:02x} 00 00 00"),
+        ("xor r10d, r10d", "45 31 d2"),
+        ("xor r8d, r8d", "45 31 c0"),
+        ("syscall", "0f 05"),
+        ("test eax, eax", "85 c0"),
+        ("js failed", "?78 failed"),
+    ]
+
+
+def _capabilities(ambient: int) -> "Rows":
+    rows = [("mov r12d, 5", "41 bc 05 00 00 00"), *_prctl(4, 0)]  # step 5; PR_CAP_AMBIENT_CLEAR_ALL
+    rows += [
+        ("mov eax, 126", "b8 7e 00 00 00"),  # capset
+        ("mov edi, OFFSET header", "bf &header:4"),
+        ("mov esi, OFFSET sets", "be &sets:4"),
+        ("syscall", "0f 05"),
+        ("test eax, eax", "85 c0"),
+        ("js failed", "?78 failed"),
+    ]
+    for bit in range(ambient.bit_length()):
+        if ambient >> bit & 1:
+            rows += _prctl(2, bit)  # PR_CAP_AMBIENT_RAISE
+    return rows
+
+
 _EXECUTE = [
     ("mov r12d, 4", "41 bc 04 00 00 00"),  # step 4
     ("mov eax, 59", "b8 3b 00 00 00"),  # execve
@@ -105,6 +137,8 @@ def rows(needs: "Needs") -> "Rows":
     found += _ANNOUNCE
     for name in needs.descriptors():
         found += _close_at_exec(name)
+    if needs.capabilities is not None:
+        found += _capabilities(needs.capabilities[3])
     if needs.program:
         found += _FILTER
     return found + _EXECUTE
