@@ -8,7 +8,8 @@ import pwd
 import shutil
 from dataclasses import dataclass
 
-from ocicommon.linux import calls, capabilities
+from ocicommon.linux import calls, capabilities, mounts
+from ocicommon.linux import namespaces as namespaces_of
 from ocicommon.linux.errors import SyscallError
 
 from railcar import cgroups, features
@@ -117,7 +118,27 @@ def user_namespaces() -> Answer:
         detail = "AppArmor restricts them to programs with a profile"
         advice = "give railcar a profile with `userns,`, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         return Answer("user namespaces", PARTLY, detail, advice)
+    refused = os.geteuid() and _try_user_namespace()
+    if refused:
+        advice = "a sandbox or a security module around this session forbids them: leave it, or run as root"
+        return Answer("user namespaces", NO, f"making one, and a mount in it: {os.strerror(refused).lower()}", advice)
     return Answer("user namespaces", YES, "for every user")
+
+
+def _try_user_namespace() -> int:
+    """Make a user and a mount namespace, and change a mount in them, in a child; the errno of what failed, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            namespaces_of.unshare(namespaces_of.CLONE_NEWUSER | namespaces_of.CLONE_NEWNS)
+            mounts.mount("none", "/", "", mounts.MS_REC | mounts.MS_PRIVATE, "")
+            code = 0
+        except OSError as error:
+            code = error.errno or 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _ranges(path: str, name: str, uid: int) -> int:
