@@ -278,3 +278,49 @@ def test_signals_are_passed_on(box: Any, terminal: bool) -> None:
 def test_the_exit_code_is_the_programs(box: Any) -> None:
     assert box.run("exit 42", fails=True).returncode == 42
     assert box.run("echo out; echo err >&2").stdout == "out\n"
+
+
+@pytest.fixture
+def started(box: Any) -> Iterator[Any]:
+    """A running container without a terminal."""
+    box._write("while :; do sleep 1; done")
+    box.railcar("create", "--bundle", str(box.directory), box.directory.name)
+    box.railcar("start", box.directory.name)
+    yield box
+    box.railcar("delete", "--force", box.directory.name)
+
+
+def test_line_046_exec_relays_a_terminal(started: Any) -> None:
+    outer, inner = os.openpty()
+    set_size(inner, 19, 79)
+    before = termios.tcgetattr(inner)
+    base = [str(started.command), "--root", str(started.directory / "state"), "exec", "--tty", started.directory.name]
+    script = "test -t 0 && stty size; trap 'echo INTERRUPTED; exit 6' INT; echo READY; while :; do sleep 0.1; done"
+    running = subprocess.Popen(
+        [*base, "sh", "-c", script], stdin=inner, stdout=inner, stderr=inner, start_new_session=True
+    )
+    try:
+        assert "19 79" in read_until(outer, "READY")
+        os.write(outer, b"\x03")
+        read_until(outer, "INTERRUPTED")
+        assert running.wait(timeout=PATIENCE) == 6
+        assert termios.tcgetattr(inner) == before
+    finally:
+        running.kill()
+        running.wait()
+        os.close(outer)
+        os.close(inner)
+
+
+def test_exec_passes_input_and_signals_without_a_terminal(started: Any) -> None:
+    base = [str(started.command), "--root", str(started.directory / "state"), "exec", started.directory.name]
+    script = "read x; echo got:$x; trap 'echo TERMINATED; exit 4' TERM; echo READY; while :; do sleep 0.1; done"
+    with subprocess.Popen([*base, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write(b"input\n")
+        running.stdin.flush()
+        assert "got:input" in read_until(running.stdout.fileno(), "READY")
+        running.send_signal(signal.SIGTERM)
+        assert "TERMINATED" in read_to_end(running.stdout.fileno())
+        assert running.wait(timeout=PATIENCE) == 4
