@@ -300,7 +300,9 @@ def test_line_046_exec_relays_a_terminal(started: Any) -> None:
         [*base, "sh", "-c", script], stdin=inner, stdout=inner, stderr=inner, start_new_session=True
     )
     try:
-        assert "19 79" in read_until(outer, "READY")
+        said = read_until(outer, "READY")
+        assert "19 79" in said
+        assert "\r\r\n" not in said
         os.write(outer, b"\x03")
         read_until(outer, "INTERRUPTED")
         assert running.wait(timeout=PATIENCE) == 6

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Options:
     """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own.
 
-    `before_go` is called when the program is about to run.
+    `before_go` is called when the program is about to run, with our end of a terminal that this command relays.
     """
 
     __slots__ = (
@@ -54,16 +54,16 @@ class Options:
         self.console_socket = self.pid_file = self.pidfd_socket = ""
         self.ignore_paused = self.relay = False
         self.preserve = 0
-        self.before_go: Callable[[], None] | None = None
+        self.before_go: Callable[[Any], None] | None = None
 
 
 class Executed:
-    """The process, as its parent holds it. `console`: our end of a terminal that this command relays, or None."""
+    """The process, as its parent holds it."""
 
-    __slots__ = ("console", "pid", "pidfd")
+    __slots__ = ("pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, console: "Any") -> None:
-        self.pid, self.pidfd, self.console = pid, pidfd, console
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid, self.pidfd = pid, pidfd
 
 
 def execute(root: str, container_id: str, given: "dict[str, Any]", options: Options) -> Executed:
@@ -104,6 +104,7 @@ class _Execution:
         options: Options,
     ) -> None:
         self.record, self.process, self.filter, self.options = record, process, filter_, options
+        self.ours: Any = None
         self.pid = 0
         self.pidfd = -1
 
@@ -117,7 +118,7 @@ class _Execution:
         job = inside.Job(channel, Namespaces())
         job.process, job.filter, job.wait = self.process, self.filter, False
         job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
-        ours, replies = self._equip(job)
+        self.ours, replies = self._equip(job)
         if group is not None:
             job.task_fds = group.task_fds
         flags = 0
@@ -149,7 +150,7 @@ class _Execution:
         if group is not None:
             group.close()
         os.close(first_pidfd)
-        return Executed(self.pid, self.pidfd, ours)
+        return Executed(self.pid, self.pidfd)
 
     def _clone(self, job: inside.Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
         try:
@@ -215,7 +216,7 @@ class _Execution:
         if self.options.pidfd_socket:
             placing.send_pidfd(self.options.pidfd_socket, self.pidfd, b"setns")
         if self.options.before_go is not None:
-            self.options.before_go()
+            self.options.before_go(self.ours)
         channel.go()
         said = b""
         while piece := os.read(replies, 65536):

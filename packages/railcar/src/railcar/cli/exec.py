@@ -37,13 +37,17 @@ def run(options: Globals, arguments: Arguments) -> int:
     from railcar.foreground import Foreground
 
     foreground = Foreground()
-    wanted.before_go = foreground.hold
+
+    def attach(end: "Any") -> None:
+        """Size and mode of the terminal are right before the program can look."""
+        foreground.hold()
+        master = console.receive(end) if end is not None else -1
+        if master >= 0:
+            foreground.attach(master)
+
+    wanted.before_go = attach
     try:
         made = executing.execute(options.root, container_id, process, wanted)
-        if made.console is not None:
-            master = console.receive(made.console)
-            if master >= 0:
-                foreground.attach(master)
         return foreground.run(made.pid, made.pidfd)
     finally:
         foreground.close()
