@@ -219,7 +219,7 @@ def test_life_of_a_container(engine: Engine, long: str) -> None:
     assert "1000" in engine.ok("exec", "-u", "1000", long, "id", "-u")
     assert "sleep 1000" in engine.ok("top", long)
     engine.ok("pause", long)
-    assert "aused" in engine.ok("ps")
+    assert "aused" in engine.ok("ps", "-a")
     engine.ok("unpause", long)
     engine.ok("stop", "--time", "0", long)
     assert long in engine.ok("ps", "-a")
