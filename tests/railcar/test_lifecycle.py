@@ -231,3 +231,26 @@ def test_ids_that_are_none(runner: Any, bundle: MakeBundle, name: str) -> None:
         return
     assert done.returncode == 1
     assert "invalid container id" in done.stderr
+
+
+def test_console_gives_an_existing_terminal(runner: Any, bundle: MakeBundle, wait_until: Any) -> None:
+    ours, theirs = os.openpty()
+    made = bundle(
+        "sh", "-c", "test -t 0 && test -t 2 && echo a-terminal; readlink /proc/self/fd/0", docker=True, terminal=True
+    )
+    name = runner.id()
+    runner.ok("run", "-d", "--console", os.ttyname(theirs), "--bundle", made.path, name)
+    os.close(theirs)
+    said = b""
+    while b"/dev/" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    assert b"a-terminal" in said
+    refused = runner("create", "--console", "/etc/passwd", "--bundle", made.path, runner.id())
+    assert refused.returncode == 1
+    assert "/etc/passwd" in refused.stderr
+
+
+def test_checkpoint_is_no_command(runner: Any) -> None:
+    """podman asks `checkpoint --help` whether there is one: saying yes would be a lie."""
+    assert runner("checkpoint", "--help").returncode == 3

@@ -75,7 +75,7 @@ def test_an_unknown_shell_is_refused(railcar):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("railcar che", {"checkpoint"}),
+        ("railcar fea", {"features"}),
         ("railcar list --fo", {"--format"}),
         ("railcar list --format j", {"json"}),
         ("railcar --root /x upd", {"update"}),

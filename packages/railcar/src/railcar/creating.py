@@ -38,7 +38,11 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     check_preserved(options.preserve)
     loaded = config.load(bundle)
     plans = plan(loaded, container_id, options)
-    if plans.process is not None and plans.process.terminal and not options.console_socket and not relay:
+    if (
+        plans.process is not None
+        and plans.process.terminal
+        and not (options.console_socket or options.console or relay)
+    ):
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     tracing.mark("plan")
     state.make(root, container_id)
@@ -154,7 +158,9 @@ class _Creation:
             if process.terminal:
                 from railcar import console
 
-                if options.console_socket:
+                if options.console:
+                    job.terminal = placing.terminal(options.console)
+                elif options.console_socket:
                     job.console = console.connect(options.console_socket)
                 elif relay:
                     ours, job.console = console.pair()
@@ -170,8 +176,9 @@ class _Creation:
         job.builder.sources.close()
         for _, _, fd in job.opened:
             os.close(fd)
-        if job.stub >= 0:
-            os.close(job.stub)
+        for fd in (job.stub, job.terminal):
+            if fd >= 0:
+                os.close(fd)
         for sock in (job.console, job.listener):
             if sock is not None:
                 sock.close()

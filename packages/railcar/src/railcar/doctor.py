@@ -277,14 +277,6 @@ def security_modules() -> Answer:
     return Answer("security modules", PARTLY, detail, "boot with one if containers shall be confined by it")
 
 
-def checkpoints() -> Answer:
-    """criu."""
-    path = shutil.which("criu")
-    if path is None:
-        return Answer("checkpoint", PARTLY, "no criu: no checkpoint and no restore", "install criu")
-    return Answer("checkpoint", YES, path)
-
-
 def examine(root: str) -> list[Answer]:
     """All answers; ``root`` is the state directory that containers would have."""
     checks = (
@@ -300,6 +292,5 @@ def examine(root: str) -> list[Answer]:
         lambda: state_directory(root),
         home,
         security_modules,
-        checkpoints,
     )
     return [check() for check in checks]

@@ -47,6 +47,7 @@ class Job:
         "state",
         "stub",
         "task_fds",
+        "terminal",
         "wait",
     )
 
@@ -58,7 +59,7 @@ class Job:
         self.builder: Any = None
         self.filter: Filter | None = None
         self.task_fds: list[int] = []
-        self.go = self.reply = self.proc = self.stub = -1
+        self.go = self.reply = self.proc = self.stub = self.terminal = -1
         self.console: Any = None  # a connected socket that gets the terminal
         self.listener: Any = None  # a connected socket that gets the seccomp listener
         self.keyring = ""
@@ -180,7 +181,7 @@ def _mount(job: Job) -> None:
         from railcar import hooks
 
         hooks.run("createContainer", job.create_hooks, state)
-    peer = -1
+    peer = job.terminal
     if job.listener is not None:
         # The pid as the host knows it: /proc is still the host's.
         job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))

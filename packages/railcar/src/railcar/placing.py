@@ -85,6 +85,18 @@ def memory_policy(given: "dict[str, Any]") -> tuple[int, int, list[int]]:
     return MEMORY_POLICIES[mode], flags, cpu_list(nodes, "linux.memoryPolicy.nodes") if nodes else []
 
 
+def terminal(path: str) -> int:
+    """A descriptor of an existing terminal, which the container gets as its own. Raises StepError."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError("--console", path, error.errno or 0) from None
+    if not os.isatty(fd):
+        os.close(fd)
+        raise StepError("--console", path, 25)
+    return fd
+
+
 def procfs(first: int) -> int:
     """A descriptor, from number `first` on, of a procfs that nothing in the container can cover."""
     import fcntl

@@ -22,7 +22,7 @@ def _words(options: "tuple[Option, ...]") -> str:
 
 
 def _takes_id(command: Command) -> bool:
-    return "ID" in command.positional and command.name not in ("create", "run", "restore")
+    return "ID" in command.positional and command.name not in ("create", "run")
 
 
 def _valued(options: "tuple[Option, ...]") -> list[str]:

@@ -1,4 +1,4 @@
-"""What `create`, `run` and `restore` share of the command line."""
+"""What `create` and `run` share of the command line."""
 
 import os
 
@@ -17,7 +17,7 @@ def options_of(options: Globals, arguments: Arguments) -> Options:
     wanted.pidfd_socket = arguments.text("pidfd-socket") or ""
     wanted.no_pivot = arguments.flag("no-pivot")
     wanted.no_new_keyring = arguments.flag("no-new-keyring")
-    wanted.init = arguments.flag("init")
+    wanted.console = arguments.text("console") or ""
     wanted.systemd_cgroup = options.systemd_cgroup
     wanted.cgroup_manager = options.cgroup_manager
     wanted.rootless = is_rootless(options)

@@ -80,23 +80,9 @@ _CREATE = (
     Option("no-pivot", "flag", "Move the root instead of pivot_root (for a root on a ramdisk)"),
     Option("no-new-keyring", "flag", "Keep the caller's session keyring"),
     _PRESERVE,
-    Option("init", "flag", "Run a small init as process 1, which reaps and forwards signals"),
     Option("no-init", "flag", "Accepted: a separate init is not the default", "n", hidden=True),
     Option("no-trigger", "flag", "Accepted: create never waits", "t", hidden=True),
 )
-_RESTORE_FILES = (
-    Option("image-path", "text", "Directory of the checkpoint", "", "DIR", "checkpoint"),
-    Option("work-path", "text", "Directory for criu's logs", "", "DIR"),
-    Option("tcp-established", "flag", "Allow open TCP connections"),
-    Option("ext-unix-sk", "flag", "Allow external unix sockets"),
-    Option("shell-job", "flag", "Allow shell jobs"),
-    Option("file-locks", "flag", "Handle file locks"),
-    Option("manage-cgroups-mode", "text", "soft, full, strict or ignore", "", "MODE"),
-    Option("empty-ns", "list", "Restore without this namespace", "", "TYPE"),
-    Option("lsm-profile", "text", "LSM profile to restore with", "", "TYPE:NAME"),
-    Option("lsm-mount-context", "text", "LSM mount context to restore with", "", "CONTEXT"),
-)
-
 COMMANDS = (
     Command("create", "Create a container, ready to be started", _ID, _CREATE),
     Command(
@@ -216,37 +202,6 @@ COMMANDS = (
         ),
     ),
     Command("features", "Print what this runtime and kernel can do, as JSON", (), ()),
-    Command(
-        "checkpoint",
-        "Save a running container with criu",
-        _ID,
-        (
-            *_RESTORE_FILES,
-            Option("parent-path", "text", "Directory of an earlier pre-dump", "", "DIR"),
-            Option("leave-running", "flag", "Let it run on afterwards"),
-            Option("page-server", "text", "Send the pages to ADDRESS:PORT", "", "ADDRESS:PORT"),
-            Option("lazy-pages", "flag", "Restore memory on demand"),
-            Option("status-fd", "text", "Descriptor that is written to when lazy pages are ready", "", "FD"),
-            Option("pre-dump", "flag", "Save memory only, and let it run on"),
-            Option("auto-dedup", "flag", "Deduplicate the images"),
-        ),
-    ),
-    Command(
-        "restore",
-        "Restore a container from a checkpoint",
-        _ID,
-        (
-            *_RESTORE_FILES,
-            _BUNDLE,
-            Option("detach", "flag", "Leave the container running in the background", "d"),
-            _PID_FILE,
-            _CONSOLE,
-            Option("no-subreaper", "flag", "Accepted"),
-            Option("no-pivot", "flag", "Move the root instead of pivot_root"),
-            Option("auto-dedup", "flag", "Deduplicate the images"),
-            Option("lazy-pages", "flag", "Restore memory on demand"),
-        ),
-    ),
     Command(
         "validate", "Report everything that is wrong with a bundle", ("BUNDLE",), (Option("json", "flag", "As JSON"),)
     ),

@@ -25,8 +25,6 @@ EXAMPLES = {
     "list": (("railcar list --format json", "For a script."),),
     "validate": (("railcar validate --json /srv/shop", "For an editor."),),
     "doctor": (("railcar doctor", "What works here, and what to do about the rest."),),
-    "checkpoint": (("railcar checkpoint --image-path /var/tmp/shop shop", "Save it with criu."),),
-    "restore": (("railcar restore --image-path /var/tmp/shop --bundle /srv/shop shop", "And bring it back."),),
     "completion": (("source <(railcar completion bash)", "For this bash."),),
     "man": (("railcar man run | man -l -", "Read the page of `railcar run`."),),
 }

@@ -19,8 +19,8 @@ class Options:
 
     __slots__ = (
         "cgroup_manager",
+        "console",
         "console_socket",
-        "init",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -31,8 +31,8 @@ class Options:
     )
 
     def __init__(self) -> None:
-        self.pid_file = self.console_socket = self.pidfd_socket = ""
-        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = self.init = False
+        self.pid_file = self.console = self.console_socket = self.pidfd_socket = ""
+        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = False
         self.preserve = 0
         self.cgroup_manager = "cgroupfs"
 
@@ -90,7 +90,9 @@ class Plans:
 
 
 def _check_terminal(process: process_plan.Process, options: Options) -> None:
-    if options.console_socket and not process.terminal:
+    if options.console_socket and options.console:
+        raise ConfigError("--console names a terminal, and --console-socket asks for a new one: give one of them")
+    if (options.console_socket or options.console) and not process.terminal:
         raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
 
 
