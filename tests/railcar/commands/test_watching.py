@@ -74,6 +74,7 @@ def test_list_in_three_forms(box):
     assert box.command("list", "-q").stdout == box.name + "\n"
     row = box.command("list").stdout.splitlines()[1].split()
     assert row[:4] == [box.name, str(entry["pid"]), "running", str(box.bundle)]
+    assert row[5] == entry["owner"] == "root"
     box.command("kill", "ID", "KILL")
 
 

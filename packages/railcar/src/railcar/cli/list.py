@@ -1,5 +1,6 @@
 """`railcar list`: the containers under --root."""
 
+import os
 import sys
 
 from railcar import documents, state
@@ -16,6 +17,19 @@ def table(rows: "list[tuple[str, ...]]") -> str:
     return "\n".join(lines) + "\n"
 
 
+def owner(directory: str) -> str:
+    """The user whose state directory it is, by name or else by number; empty when it went away meanwhile."""
+    import pwd
+
+    try:
+        uid = os.stat(directory).st_uid
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+    except OSError:
+        return ""
+
+
 def run(options: Globals, arguments: Arguments) -> int:
     """Print a table, ids (--quiet), or runc's JSON on one line: null when there is no container."""
     form = arguments.text("format")
@@ -25,7 +39,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     if arguments.flag("quiet"):
         sys.stdout.write("".join(record.container_id + "\n" for record in records))
         return 0
-    entries = [record.public(record.status()) for record in records]
+    entries = [{**record.public(record.status()), "owner": owner(record.directory)} for record in records]
     if form == "json":
         sys.stdout.write((documents.compact(entries) if entries else "null") + "\n")
         return 0
