@@ -176,3 +176,13 @@ def test_a_tracker_file_of_another_form_is_one_error(tmp_path: Path) -> None:
         outdated.read_tracker(str(tmp_path / "t.json"))
     assert outdated.fixes(Package("a", "1", "all", "deb"), "2", {}, "") == ()
     assert issubclass(VerificationError, SmithError)
+
+
+def test_what_scanners_look_for_is_in_the_image(archive: Any, serve: Any, cache: Cache, tmp_path: Path) -> None:
+    archive.add("base-files", "2", files={"etc/os-release": b"ID=debian\n", "etc/debian_version": b"12\n"})
+    archive.publish()
+    spec = spec_of(archive, serve(archive.root), tmp_path, packages=("liba",), package="")
+    tree = builder.build(spec, cache, Silent()).tree
+    for path in ("etc/os-release", "etc/debian_version", "var/lib/dpkg/status.d/liba", "usr/share/doc/liba/copyright"):
+        assert path in tree
+    assert "var/lib/dpkg/status.d/app" not in tree

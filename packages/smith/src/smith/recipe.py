@@ -16,6 +16,15 @@ PACKAGES_TYPE = "application/vnd.smith.packages"
 REASONS_TYPE = "application/vnd.smith.reasons+json"
 INPUTS_TYPE = "application/vnd.smith.inputs+json"
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+MARKS = (
+    "etc/debian_version",
+    "etc/lsb-release",
+    "etc/alpine-release",
+    "etc/redhat-release",
+    "etc/system-release",
+    "etc/fedora-release",
+)
+"""What scanners tell the distribution by, beside os-release."""
 
 
 def kept_packages(selection: Selection, source: SourceResult) -> list[Package]:
@@ -45,7 +54,7 @@ def keep(selection: Selection, source: SourceResult) -> list[Package]:
     for package in kept:
         for path in licence_files(selection, package):
             selection.take(path, Reason("licence", "", package.name), recursive=False)
-    for path in OS_RELEASE:
+    for path in (*OS_RELEASE, *MARKS):
         if selection.tree.resolve(path) is not None:
             selection.take(path, Reason("os-release"))
     nodes = {path: selection.tree[path] for path in selection.chosen}

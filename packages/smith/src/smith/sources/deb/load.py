@@ -39,7 +39,13 @@ ARCHITECTURES = {
 }
 IDENTITY = "base-files"
 IDENTITY_FILES = frozenset(
-    ("etc/os-release", "usr/lib/os-release", "etc/debian_version", "usr/share/doc/base-files/copyright")
+    (
+        "etc/os-release",
+        "usr/lib/os-release",
+        "etc/debian_version",
+        "etc/lsb-release",
+        "usr/share/doc/base-files/copyright",
+    )
 )
 """What tells a scanner the distribution. Nothing depends on that package, and every Debian system has it."""
 _PLATFORMS = {value: name for name, value in ARCHITECTURES.items()} | {"arm64": "arm64", "armhf": "arm/v7"}
