@@ -45,10 +45,7 @@ def run(options: Globals, arguments: Arguments) -> int:
         return 0
     rows: list[tuple[str, ...]] = [COLUMNS]
     for entry in entries:
-        rows.append(tuple(str(entry.get(name.lower()) or "") for name in COLUMNS))
-    for index, entry in enumerate(entries):
-        row = list(rows[index + 1])
-        row[1] = str(entry["pid"])
-        rows[index + 1] = tuple(row)
+        values = [entry.get(name.lower()) for name in COLUMNS]
+        rows.append(tuple("" if value is None else str(value) for value in values))
     sys.stdout.write(table(rows))
     return 0
