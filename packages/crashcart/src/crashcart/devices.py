@@ -20,15 +20,62 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ENTRY = "crashcart"
+# Names that fit into strings of programs that ``crashcart build`` relocates; see crashcart.build.relocate.
+_SHORT = ".cc"
+_ACCOUNTS = ((".ccpwd", "passwd"), (".ccgr", "group"))
+_LARGEST_ACCOUNTS = 1 << 20
 _DEVICES = "/dev"
 _OPTIONS = (("mode", "755"), ("size", "1m"))
 _DEVPTS = (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"))
+_OURS = frozenset((ENTRY, _SHORT, *(name for name, _ in _ACCOUNTS)))
 DIRECTORY, LINK, OTHER = "directory", "link", "other"
 
 
+def _add_short_names(new: int) -> None:
+    """What only a session's own /dev has: a short way to the tools, and the accounts that programs look up."""
+    try:
+        os.stat(f"{ENTRY}/.crashcart.json", dir_fd=new, follow_symlinks=False)
+    except OSError:
+        return
+    os.symlink(ENTRY, _SHORT, dir_fd=new)
+    for name, accounts in _ACCOUNTS:
+        text = merge(_read_file(f"/etc/{accounts}", -1), _read_file(f"{ENTRY}/etc/{accounts}", new))
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=new)
+        try:
+            os.fchmod(fd, 0o644)
+            os.write(fd, text)
+        finally:
+            os.close(fd)
+
+
+def _read_file(path: str, directory: int) -> bytes:
+    """A regular file, as far as it is of a sensible size; nothing when it is not there or anything else."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, dir_fd=None if directory < 0 else directory)
+    except OSError:
+        return b""
+    try:
+        if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+            return b""
+        return os.read(fd, _LARGEST_ACCOUNTS)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def merge(container: bytes, ours: bytes) -> bytes:
+    """The container's accounts, and those of ours that it has no name for. passwd(5), group(5)."""
+    known = {line.split(b":")[0] for line in container.splitlines()}
+    more = [line for line in ours.splitlines() if line.split(b":")[0] not in known]
+    lines = [line for line in container.splitlines() if line.count(b":") >= 3]
+    return b"".join(line + b"\n" for line in [*lines, *more])
+
+
 def plan(entries: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(name, kind) of what is made in the new /dev, in order: all of the old one but an entry called crashcart."""
-    return sorted((name, kind) for name, kind in entries if name != ENTRY)
+    """(name, kind) of what is made in the new /dev, in order: all of the old one but what has a name of ours."""
+    return sorted((name, kind) for name, kind in entries if name not in _OURS)
 
 
 def entries(directory: int) -> list[tuple[str, str]]:
@@ -65,6 +112,7 @@ def cover(tools: image.Tools) -> int:
             _own_terminals(new)
         os.mkdir(ENTRY, 0o755, dir_fd=new)
         image.place(tools, new, ENTRY)
+        _add_short_names(new)
         return new
     finally:
         os.close(old)

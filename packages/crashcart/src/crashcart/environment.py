@@ -36,6 +36,7 @@ def build(container: dict[bytes, bytes], term: str) -> dict[bytes, bytes]:
     made[b"SHELL"] = root + b"/bin/bash"
     made[b"LANG"] = b"C.UTF-8"
     made[b"TERMINFO"] = root + b"/share/terminfo"
+    made[b"MANPATH"] = root + b"/share/man"
     made[b"INPUTRC"] = root + b"/etc/inputrc"
     made[b"HISTFILE"] = b""
     made[b"CRASHCART"] = root

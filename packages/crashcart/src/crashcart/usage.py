@@ -81,6 +81,53 @@ def list_containers(
         sys.stdout.write(listing.as_table(found))
 
 
+@app.command("build")
+def build_image(
+    packages: Annotated[list[str] | None, typer.Argument(help="Packages; none for those of the preset.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="The image to write.")] = "crashcart.img",
+    preset: Annotated[str, typer.Option(help="default or tiny (busybox, strace, ss, curl).")] = "default",
+    format: Annotated[str, typer.Option(help="erofs, squashfs or ext4 (for old kernels).")] = "erofs",
+    platform: Annotated[str, typer.Option(help="Such as linux/arm64; this machine's when left out.")] = "",
+    no_man: Annotated[bool, typer.Option("--no-man", help="Leave manual pages out.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was built as JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what was left out.")] = False,
+) -> None:
+    """Build an image of tools from this machine's package source; needs no root."""
+    from crashcart import building
+
+    report.verbose = verbose
+    try:
+        built = building.run(output, preset, packages or [], format, platform, manuals=not no_man)
+    except CrashcartError as error:
+        _end(error)
+    if json:
+        import json as encoder
+
+        sys.stdout.write(encoder.dumps(built, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"{built['output']}: {built['size']} bytes, {built['files']} files\n")
+
+
+@app.command("verify")
+def verify_image(
+    image: Annotated[str, typer.Argument(help="The image.")],
+    json: Annotated[bool, typer.Option("--json", help="Print its description as JSON.")] = False,
+) -> None:
+    """Check an image, and list its packages, versions and licences."""
+    from crashcart import verify
+
+    try:
+        document = verify.verify(image)
+    except CrashcartError as error:
+        _end(error)
+    if json:
+        import json as encoder
+
+        sys.stdout.write(encoder.dumps(document, indent=2) + "\n")
+    else:
+        sys.stdout.write(verify.as_table(document))
+
+
 def _end(error: CrashcartError) -> Any:
     report.say(str(error))
     raise SystemExit(error.code)
