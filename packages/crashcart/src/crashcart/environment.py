@@ -17,7 +17,7 @@ _REFUSED = frozenset((
     b"ENV", b"IFS", b"PS0", b"PS1", b"PS2", b"PS4", b"SHELLOPTS", b"CDPATH", b"GLOBIGNORE", b"INPUTRC", b"LOCPATH",
     b"LANG", b"LANGUAGE", b"HOSTALIASES", b"LOCALDOMAIN", b"TZDIR", b"TZ", b"PAGER", b"EDITOR", b"VISUAL", b"EXINIT",
     b"WGETRC", b"SYSTEM_WGETRC", b"NETRC", b"HOME", b"SHELL", b"USER", b"LOGNAME", b"PWD", b"OLDPWD", b"TMPDIR",
-    b"TMP", b"TEMP", b"MAIL", b"_", b"SHLVL", b"COLUMNS", b"LINES", b"GETCONF_DIR", b"NIS_PATH", b"RESOLV_HOST_CONF",
+    b"TMP", b"TEMP", b"MAIL", b"_", b"LDAPCONF", b"LDAPRC", b"SHLVL", b"COLUMNS", b"LINES", b"GETCONF_DIR", b"NIS_PATH", b"RESOLV_HOST_CONF",
     b"POSIXLY_CORRECT", b"MAGIC", b"SUDO_ASKPASS", b"SSH_ASKPASS", b"BROWSER", b"TAR_OPTIONS", b"GZIP", b"TAPE",
 ))  # fmt: skip
 
@@ -39,6 +39,8 @@ def build(container: dict[bytes, bytes], term: str) -> dict[bytes, bytes]:
     made[b"MANPATH"] = root + b"/share/man"
     made[b"INPUTRC"] = root + b"/etc/inputrc"
     made[b"HISTFILE"] = b""
+    made[b"GDBHISTFILE"] = b""
+    made[b"LDAPNOINIT"] = b"1"
     made[b"CRASHCART"] = root
     if term and all(char.isascii() and (char.isalnum() or char in "-+._") for char in term):
         made[b"TERM"] = term.encode("ascii")

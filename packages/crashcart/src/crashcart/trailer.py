@@ -65,7 +65,9 @@ def read(path: str) -> dict[str, Any]:
             file.seek(length - _END.size)
             magic, version, size, digest = _END.unpack(file.read(_END.size))
             if magic != MAGIC:
-                raise CrashcartError(f"{path} does not describe itself: `crashcart build` did not make it, or it is cut off")
+                raise CrashcartError(
+                    f"{path} does not describe itself: `crashcart build` did not make it, or it is cut off"
+                )
             if version != VERSION:
                 raise CrashcartError(f"{path} has image version {version}; this crashcart knows version {VERSION}")
             if not size <= length - _BLOCK or length - size > _LARGEST:

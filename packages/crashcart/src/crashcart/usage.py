@@ -86,18 +86,20 @@ def build_image(
     packages: Annotated[list[str] | None, typer.Argument(help="Packages; none for those of the preset.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The image to write.")] = "crashcart.img",
     preset: Annotated[str, typer.Option(help="default or tiny (busybox, strace, ss, curl).")] = "default",
-    format: Annotated[str, typer.Option(help="erofs, squashfs or ext4 (for old kernels).")] = "erofs",
+    format: Annotated[
+        str, typer.Option(help="erofs (default), squashfs (default of tiny: smallest) or ext4 (for old kernels).")
+    ] = "",
     platform: Annotated[str, typer.Option(help="Such as linux/arm64; this machine's when left out.")] = "",
     no_man: Annotated[bool, typer.Option("--no-man", help="Leave manual pages out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was built as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what was left out.")] = False,
 ) -> None:
     """Build an image of tools from this machine's package source; needs no root."""
-    from crashcart import building
+    from crashcart.build import command
 
     report.verbose = verbose
     try:
-        built = building.run(output, preset, packages or [], format, platform, manuals=not no_man)
+        built = command.run(output, preset, packages or [], format, platform, manuals=not no_man)
     except CrashcartError as error:
         _end(error)
     if json:

@@ -35,12 +35,13 @@ def run(
         from smith.cache import Cache
         from smith.errors import SmithError
 
-        from crashcart.build import make
+        from crashcart.build import make, recipes
     except ImportError as error:
         raise CrashcartError(
             f"building images needs smith ({error}): install `crashcart[build]`, or use --dir with a directory"
         ) from error
-    order = make.Order(output, make.recipe(preset, packages), format, platform, manuals)
+    kind = format or (recipes.FORMATS.get(preset) if not packages else None) or "erofs"
+    order = make.Order(output, make.recipe(preset, packages), kind, platform, manuals)
     try:
         built = make.build(order, Cache(), _Told())
     except SmithError as error:
