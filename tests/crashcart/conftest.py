@@ -97,10 +97,11 @@ def containers(
         runtime: str = "runc",
         prepare: Callable[[Path], None] | None = None,
         settle: Callable[[support.Container], None] | None = None,
+        base: Path = tmp_path,
     ) -> support.Container:
         need(runtime)
         number = next(_numbers)
-        rootfs = support.busybox_tree(tmp_path / f"rootfs-{number}")
+        rootfs = support.busybox_tree(base / f"rootfs-{number}")
         for name in ("proc", "dev", "tmp"):
             (rootfs / name).mkdir()
         if prepare:
@@ -109,7 +110,7 @@ def containers(
         config["linux"]["cgroupsPath"] = f"/crashcart-test-{os.getpid()}-{number}"
         if change:
             change(config)
-        container = support.run_container(runtime, tmp_path, f"cc{os.getpid()}x{number}", config, rootfs)
+        container = support.run_container(runtime, base, f"cc{os.getpid()}x{number}", config, rootfs)
         made.append(container)
         if settle:
             settle(container)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,17 @@ def test_container_without_any_file_is_entered(containers: Containers, enter: En
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_container_with_a_user_namespace_is_entered_as_its_root(containers: Containers, enter: Enter) -> None:
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may search, which those of pytest are not."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_container_with_a_user_namespace_is_entered_as_its_root(
+    open_directory: Path, containers: Containers, enter: Enter
+) -> None:
     def mapped(config: dict[str, Any]) -> None:
         config["linux"]["namespaces"].append({"type": "user"})
         mapping = [{"containerID": 0, "hostID": 300000, "size": 65536}]
@@ -104,11 +115,10 @@ def test_container_with_a_user_namespace_is_entered_as_its_root(containers: Cont
     def prepare(rootfs: Path) -> None:
         for path in (rootfs, *rootfs.rglob("*")):
             os.chown(path, 300000, 300000, follow_symlinks=False)
-        for parent in (rootfs.parent, *rootfs.parent.parents):
-            if parent != Path("/") and not os.stat(parent).st_mode & 1:
-                os.chmod(parent, os.stat(parent).st_mode | 0o111)
 
-    done = enter(containers(mapped, prepare=prepare), "sh", "-c", f"{MARKER}; id -u; cat /proc/self/uid_map")
+    done = enter(
+        containers(mapped, prepare=prepare, base=open_directory), "sh", "-c", f"{MARKER}; id -u; cat /proc/self/uid_map"
+    )
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert words == ["tools", "0", "0", "300000", "65536"]

@@ -17,7 +17,8 @@ _REFUSED = frozenset((
     b"ENV", b"IFS", b"PS0", b"PS1", b"PS2", b"PS4", b"SHELLOPTS", b"CDPATH", b"GLOBIGNORE", b"INPUTRC", b"LOCPATH",
     b"LANG", b"LANGUAGE", b"HOSTALIASES", b"LOCALDOMAIN", b"TZDIR", b"TZ", b"PAGER", b"EDITOR", b"VISUAL", b"EXINIT",
     b"WGETRC", b"SYSTEM_WGETRC", b"NETRC", b"HOME", b"SHELL", b"USER", b"LOGNAME", b"PWD", b"OLDPWD", b"TMPDIR",
-    b"TMP", b"TEMP", b"MAIL", b"_", b"LDAPCONF", b"LDAPRC", b"SHLVL", b"COLUMNS", b"LINES", b"GETCONF_DIR", b"NIS_PATH", b"RESOLV_HOST_CONF",
+    b"TMP", b"TEMP", b"MAIL", b"_",
+    b"LDAPCONF", b"LDAPRC", b"SHLVL", b"COLUMNS", b"LINES", b"GETCONF_DIR", b"NIS_PATH", b"RESOLV_HOST_CONF",
     b"POSIXLY_CORRECT", b"MAGIC", b"SUDO_ASKPASS", b"SSH_ASKPASS", b"BROWSER", b"TAR_OPTIONS", b"GZIP", b"TAPE",
 ))  # fmt: skip
 

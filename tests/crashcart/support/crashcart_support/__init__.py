@@ -171,7 +171,21 @@ class Traces:
 
     def watch(self, pid: int) -> None:
         """From now on, this container (a process of it) must not change."""
-        self.containers[pid] = (mountinfo(pid), self._devices(pid), members(pid))
+        self.containers[pid] = (self._mounts_of(pid), self._devices(pid), self._processes(pid))
+
+    def _mounts_of(self, pid: int) -> list[str]:
+        """All mounts of a container; those of ours where its mount namespace is our own."""
+        if os.stat(f"/proc/{pid}/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
+            return self._mounts()
+        return mountinfo(pid)
+
+    def _processes(self, pid: int) -> set[int]:
+        """Those of its pid namespace; none where that is our own, in which others come and go, or has ended."""
+        if not alive(pid):
+            return set()
+        if os.stat(f"/proc/{pid}/ns/pid").st_ino == os.stat("/proc/self/ns/pid").st_ino:
+            return set()
+        return members(pid)
 
     def _mounts(self) -> list[str]:
         """The host's mounts that a session could have made: a machine at work mounts other things meanwhile."""
@@ -180,9 +194,12 @@ class Traces:
 
     def _devices(self, pid: int) -> list[str]:
         try:
-            return sorted(os.listdir(f"/proc/{pid}/root/dev"))
+            names = sorted(os.listdir(f"/proc/{pid}/root/dev"))
         except FileNotFoundError:
             return []
+        if Path(f"/proc/{pid}/root/dev").stat().st_dev == os.stat("/dev").st_dev:  # loop devices of others come and go
+            return [name for name in names if "crashcart" in name or name.startswith(".cc")]
+        return names
 
     def ours(self) -> list[str]:
         """Loop devices behind which the tests' image is."""
@@ -196,6 +213,14 @@ class Traces:
         for pid, (mounts, devices, processes) in self.containers.items():
             if not alive(pid):
                 continue
-            until(lambda pid=pid, processes=processes: members(pid) <= processes, "processes of the session are left")
-            assert mountinfo(pid) == mounts, "the container's mounts changed"
-            assert self._devices(pid) == devices, "the container's /dev changed"
+            until(
+                lambda pid=pid, processes=processes: self._processes(pid) <= processes,
+                "processes of the session are left",
+            )
+            try:
+                now = self._mounts_of(pid), self._devices(pid)
+            except OSError:
+                until(lambda pid=pid: not alive(pid), "a container that cannot be looked at does not end")
+                continue
+            assert now[0] == mounts, "the container's mounts changed"
+            assert now[1] == devices, "the container's /dev changed"
