@@ -7,6 +7,7 @@ were given for and never follow a redirect to another one.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import http.client
 import socket
@@ -27,6 +28,7 @@ from smith.progress import Progress, Silent
 _TRIES = 4
 _REDIRECTS = 8
 _LONGEST_WAIT = 30.0
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH}
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _Result = TypeVar("_Result")
 
@@ -161,7 +163,8 @@ class Fetcher:
                 raise SmithError(
                     f"{redacted(url)}: the server's certificate is not trusted: {error.verify_message}"
                 ) from None
-            unreachable = isinstance(error, (ConnectionRefusedError, socket.gaierror))
+            kinds = (ConnectionRefusedError, socket.gaierror, TimeoutError)
+            unreachable = isinstance(error, kinds) or getattr(error, "errno", 0) in _UNREACHABLE
             raise _Broken(_reason(error), tries=2 if unreachable else _TRIES) from None
         except BaseException:
             self._drop(parts)
