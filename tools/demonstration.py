@@ -67,12 +67,13 @@ class Steps:
         return said
 
 
-def leftovers() -> dict[str, Any]:
-    """What a container or a session could leave on this machine: mounts, loop devices, cgroups, processes of ours."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    loops = sorted(path.name for path in Path("/sys/block").glob("loop*/loop"))
-    groups = sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/*demo-nginx*"))
-    return {"mounts": len(mounts), "loop devices": loops, "cgroups": groups}
+def leftovers(work: Path) -> list[str]:
+    """What the container or the session left on this machine: their mounts, loop devices and cgroups."""
+    marks = (str(work), "/dev/crashcart", str(IMAGE))
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(m in line for m in marks)]
+    backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*demo-nginx-{os.getpid()}*")]
+    return [*mounts, *(path for path in backing if path == str(IMAGE)), *groups]
 
 
 def in_network_of(pid: int, job: Callable[[], str]) -> str:
@@ -200,7 +201,6 @@ def main() -> int:
         print(f"error: {', '.join(missing)} is not installed beside {sys.executable}: run tools/demo", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    before = leftovers()
     steps = Steps()
     work = Path(tempfile.mkdtemp(prefix="demo."))
     try:
@@ -214,7 +214,7 @@ def main() -> int:
             print(f"\nKept: {work}")
         else:
             subprocess.run(["rm", "-rf", "--one-file-system", str(work)], check=False)
-    after = leftovers()
+    left = leftovers(work)
     steps.say("\nWhat it came to")
     sizes = {
         "nginx and all it depends on, installed": figures["size of the closure"],
@@ -225,10 +225,10 @@ def main() -> int:
         steps.say(f"  {size / 1e6:6.1f} MB  {what}")
     for title, seconds in figures["seconds"].items():
         steps.say(f"  {seconds:6.2f} s  {title}")
-    if before != after:
-        print(f"error: something is left on the machine: {before} before, {after} after", file=sys.stderr)
+    if left:
+        print("error: something is left on the machine:", *left, sep="\n  ", file=sys.stderr)
         return 1
-    steps.say("  Nothing is left: the same mounts, loop devices and cgroups as before.")
+    steps.say("  Nothing is left: no mount, no loop device, no cgroup.")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
