@@ -66,6 +66,7 @@ def test_line_015_to_020_namespace_and_directory(logged: Any, kind: str) -> None
         assert lines(logged, "cwd") == [str(logged.directory)]
     else:
         assert namespace == inner
+        assert lines(logged, "cwd") == ["/" if kind == "startContainer" else str(logged.root)]
     # createContainer runs in the container's namespace, before its root is entered.
     assert ("usr" in lines(logged, "root")) == (kind != "startContainer")
 

@@ -366,6 +366,13 @@ def test_line_138_a_mount_label_needs_selinux(box: Any) -> None:
 
 
 @WAYS
+def test_line_080_parameters_of_a_user_namespaces_own_namespaces(box: Any, way: str) -> None:
+    box.user_namespace()
+    box.config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    assert box.build("cat /proc/sys/net/ipv4/ip_forward", way=way).stdout == "1\n"
+
+
+@WAYS
 def test_line_080_a_parameter_that_the_kernel_refuses_is_named(box: Any, way: str) -> None:
     box.config["linux"]["sysctl"] = {"net.ipv4.nothing": "1"}
     said = box.build("true", way=way, fails=True).stderr
@@ -382,6 +389,16 @@ def test_line_026_and_027_names_are_set(box: Any) -> None:
 def test_line_048_the_working_directory_is_made(box: Any) -> None:
     box.config["process"]["cwd"] = "/made/for/me"
     box.build("test -d /made/for/me")
+
+
+def test_line_031_mount_points_are_for_everybody_whatever_the_callers_umask(box: Any) -> None:
+    box.add("/new/dir", "", "rootfs/bin", "bind")
+    box.config["process"]["cwd"] = "/work"
+    box._write("stat -c %a /new /work")
+    base = [str(box.command), "--root", str(box.directory / "state"), "run", "--bundle", str(box.directory), "u"]
+    command = ["sh", "-c", 'umask 077; exec "$@"', "sh", *base]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["755", "755"]
 
 
 @WAYS

@@ -180,7 +180,7 @@ def _mount(job: Job) -> None:
     if job.create_hooks:
         from railcar import hooks
 
-        hooks.run("createContainer", job.create_hooks, state)
+        hooks.run("createContainer", job.create_hooks, state, f"/proc/self/fd/{job.builder.root_fd}")
     peer = job.terminal
     if job.listener is not None:
         # The pid as the host knows it: /proc is still the host's.

@@ -49,6 +49,7 @@ class Builder:
     def mount(self) -> None:
         """The root, the mounts in their order, devices, links and the working directory. Raises StepError."""
         plan = self.plan
+        os.umask(0o022)  # the caller's would make mount points that no other user may enter
         if plan.sysctl or plan.domainname:
             self._proc_fd = sysctl.trusted_proc()
         if plan.enter == "chroot":
