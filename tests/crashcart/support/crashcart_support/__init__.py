@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -178,12 +177,7 @@ class Traces:
         """All mounts of a container; those of ours where its mount namespace is our own."""
         if os.stat(f"/proc/{pid}/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
             return self._mounts()
-        try:
-            return mountinfo(pid)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a process that ended, but was not reaped, has no mounts any more
-                raise
-            return []
+        return mountinfo(pid)
 
     def _processes(self, pid: int) -> set[int]:
         """Those of its pid namespace; none where that is our own, in which others come and go, or has ended."""
