@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from smith import lock, nativedb, outdated
+from smith import builder, lock, nativedb, outdated
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.progress import Silent
@@ -501,3 +501,69 @@ def test_tls_with_a_private_authority_client_certificates_and_a_password(
     assert "wrong" not in str(caught.value)
     with pytest.raises(SmithError):
         attempt(sslclientcert="", sslclientkey="")
+
+
+@needs_rpmbuild
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("objcopy") is None, reason="needs gcc and objcopy for a debug file"
+)
+def test_debug_files_are_found_by_build_id(tmp_path: Path, cache: Cache, serve: Any) -> None:
+    (tmp_path / "t.c").write_text("int main(void) { return 0; }\n")
+    tool, debug = tmp_path / "tool", tmp_path / "tool.debug"
+    identity = "0123456789abcdef0123456789abcdef01234567"
+    command = ["gcc", "-g", "-static", "-nostdlib", "-ffreestanding", "-Wl,-emain", f"-Wl,--build-id=0x{identity}"]
+    subprocess.run([*command, "-o", str(tool), str(tmp_path / "t.c")], check=True)
+    subprocess.run(["objcopy", "--only-keep-debug", str(tool), str(debug)], check=True)
+    folder = f"/usr/lib/debug/.build-id/{identity[:2]}"
+    (tmp_path / "tool.spec").write_text(f"""
+Name: tool
+Version: 1
+Release: 1
+Summary: s
+License: MIT
+AutoReqProv: no
+%global __os_install_post %{{nil}}
+%description
+d
+%package debuginfo
+Summary: s
+Provides: debuginfo(build-id) = {identity}
+%description debuginfo
+d
+%install
+mkdir -p %{{buildroot}}/usr/bin %{{buildroot}}{folder} %{{buildroot}}/usr/lib/debug/usr/bin
+mkdir -p %{{buildroot}}/usr/lib/debug/.dwz
+cp {tool} %{{buildroot}}/usr/bin/tool
+cp {debug} %{{buildroot}}/usr/lib/debug/usr/bin/tool-1.debug
+cp {debug} %{{buildroot}}/usr/lib/debug/usr/bin/other.debug
+cp {debug} %{{buildroot}}/usr/lib/debug/.dwz/tool-1
+ln -s ../../usr/bin/tool-1.debug %{{buildroot}}{folder}/{identity[2:]}.debug
+mkdir -p %{{buildroot}}/usr/src/debug/tool
+echo source > %{{buildroot}}/usr/src/debug/tool/t.c
+%files
+/usr/bin/tool
+%files debuginfo
+/usr/lib/debug
+/usr/src/debug
+""")
+    definitions = [f"_topdir {tmp_path}/top", f"_rpmdir {tmp_path}/out", "_build_id_links none", "debug_package %{nil}"]
+    build = ["rpmbuild", "-bb", "--quiet"]
+    for definition in definitions:
+        build += ["--define", definition]
+    done = subprocess.run([*build, str(tmp_path / "tool.spec")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    index(tmp_path / "out")
+    entry = Repository(serve(tmp_path / "out").url, options={"gpgcheck": "no"})
+    spec = Spec(type="rpm", package="tool", repositories=(entry,), directory=str(tmp_path))
+    plain = builder.build(spec, cache, Silent())
+    assert not any("debug" in path for path, _ in plain.tree.items())
+    mock = Mock(debuginfo=True, debug_paths=("/usr/src/debug/tool/*",))
+    report = builder.build(builder.with_options(spec, mock=mock), cache, Silent())
+    kept = {path for path, node in report.tree.items() if not node.is_dir and "debug" in path}
+    assert kept == {
+        f"{folder[1:]}/{identity[2:]}.debug",
+        "usr/lib/debug/usr/bin/tool-1.debug",
+        "usr/lib/debug/.dwz/tool-1",
+        "usr/src/debug/tool/t.c",
+    }
+    assert [package.name for package in report.packages] == ["tool", "tool-debuginfo"]

@@ -127,6 +127,8 @@ def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepare
     who = nss.identity(spec.user, users, groups, where=f"{spec.file}: user")
     chosen = choose(spec, source, laid, base)
     follow.complete(chosen, _library_path(spec, base), progress)
+    if spec.mock.debuginfo and spec.type == "rpm":
+        importlib.import_module("smith.sources.rpm.debuginfo").complete(spec, source, chosen, cache, progress)
     if spec.nss or who.named:
         kept_users, kept_groups = nss.named_by(chosen.subtree(), users, groups)
         add_nss(chosen, nss.files(who, spec.groups, kept_users, kept_groups), progress, base, spec)

@@ -51,17 +51,18 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     Raises SmithError, of the kind that fits: unknown package, no solution, no network, wrong signature or checksum.
     """
     architecture, repositories = open_repositories(spec, cache, progress)
-    wanted = [name for name in (spec.package, *spec.packages, *spec.mock.deps) if name]
+    debugging = spec.mock.debug_deps if spec.mock.debuginfo else ()
+    wanted = [name for name in (spec.package, *spec.packages, *spec.mock.deps, *debugging) if name]
     local = [os.path.join(spec.directory, name) for name in wanted if name.endswith(".rpm")]
     universe = Universe(repositories, architecture, local)
     chosen = universe.solve([name for name in wanted if not name.endswith(".rpm")])
     progress.note(f"{len(chosen)} packages from {len(repositories)} repositories")
-    digests = in_parallel(lambda item: _bring(item, cache), chosen, 6)
+    digests = in_parallel(lambda item: bring(item, cache), chosen, 6)
     inputs = [item for repository in repositories for item in repository.inputs]
     return assemble(chosen, digests, cache, architecture, inputs)
 
 
-def _bring(item: Chosen, cache: Cache) -> tuple[str, str]:
+def bring(item: Chosen, cache: Cache) -> tuple[str, str]:
     """(address, SHA-256) of a package in the cache, verified."""
     repository: Repository | None = item.repository
     if repository is None:
@@ -104,14 +105,15 @@ def assemble(
     made = alternatives.put(tree, scripts)
     for item, (url, sha256), package, files in zip(chosen, fetched, opened, given, strict=True):
         files += made.get(item.name, [])
-        result.packages.append(_package(item, package, url, sha256, files))
+        result.packages.append(package_of(item, package, url, sha256, files))
         result.inputs.append(Input("package", url, sha256, os.stat(cache.path(sha256)).st_size))
     accounts.put(tree, (text for _, text in scripts), accounts.RPM_PASSWD, accounts.RPM_GROUP)
     result.packages.sort(key=lambda package: (package.name, package.version))
     return result
 
 
-def _package(item: Chosen, package: Rpm, url: str, sha256: str, files: Sequence[str]) -> Package:
+def package_of(item: Chosen, package: Rpm, url: str, sha256: str, files: Sequence[str]) -> Package:
+    """The package as the result lists it."""
     source = re.match(r"^(.+)-([^-]+-[^-]+)\.(?:no)?src\.rpm$", package.header.text(h.SOURCERPM))
     return Package(
         name=item.name,

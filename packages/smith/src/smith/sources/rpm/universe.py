@@ -93,6 +93,26 @@ class Universe:
             raise SmithError(answer)
         return answer
 
+    def providing(self, wanted: Mapping[str, tuple[str, str]]) -> tuple[list[Chosen], list[str]]:
+        """For each key the package that provides its relation, else its file; and the keys that none has."""
+        found: dict[int, Chosen] = {}
+        unknown = []
+        for key, (relation, path) in wanted.items():
+            name, _, value = relation.partition(" = ")
+            identity = self._pool.rel2id(self._pool.str2id(name), self._pool.str2id(value), solv.REL_EQ)
+            items = list(self._pool.whatprovides(identity))
+            if not items:
+                items = self._pool.select(path, solv.Selection.SELECTION_FILELIST).solvables()
+            if items:
+                found[items[0].id] = self._chosen(items[0])
+            else:
+                unknown.append(key)
+        if unknown and not self._filelists:
+            self._filelists = True
+            self._build()
+            return self.providing(wanted)
+        return list(found.values()), unknown
+
     def newer(self, versions: Mapping[str, str]) -> dict[str, str]:
         """Name -> newest version, for each name whose newest is above the version given (epoch:version-release)."""
         found: dict[str, solv.XSolvable] = {}
