@@ -68,7 +68,7 @@ def bindings(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the peers, interleaved: `nox -s bench -- [runtime|crashcart|registry|smith] [OPTION...]`."""
+    """Measure against the peers, interleaved: `nox -s bench -- [runtime|crashcart|registry|images] [OPTION...]`."""
     bin_ = environment(session, "bench", "test")
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):

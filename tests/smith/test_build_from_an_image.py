@@ -308,3 +308,32 @@ def test_other_compressions(
     assert image.manifest["layers"][0]["mediaType"].endswith(ending)
     run_smith.yaml("package: out.tar\npaths: [/bin/sh]\n")
     run_smith("-i", "again.tar")
+
+
+@pytest.mark.root
+def test_a_normal_user_gets_the_same_digest(
+    run_smith: Any, make_image: Any, busybox: bytes, read_image: Any, tool: Any, request: pytest.FixtureRequest
+) -> None:
+    setpriv = tool("setpriv")
+    place = Path(tempfile.mkdtemp(prefix="smith-", dir="/var/tmp"))
+    request.addfinalizer(lambda: shutil.rmtree(place, ignore_errors=True))
+    simple(make_image, busybox, place)
+    (place / "smith.yaml").write_text("package: in.tar\n")
+    os.chown(place, 65534, 65534)
+    place.chmod(0o755)
+    user = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
+    environment = {**run_smith.environment, "HOME": str(place), "XDG_CACHE_HOME": str(place / "cache")}
+    probe = subprocess.run([*user, str(run_smith.command), "-V"], env=environment, capture_output=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip("another user cannot reach the installed command")
+    for words, name in ((user, "theirs.tar"), ([], "ours.tar")):
+        done = subprocess.run(
+            [*words, str(run_smith.command), "-i", name],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert read_image(place / "theirs.tar").digest == read_image(place / "ours.tar").digest

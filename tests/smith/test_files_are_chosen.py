@@ -31,6 +31,12 @@ Architecture: amd64
 Version: 2.0
 Description: two
 
+Package: meta
+Status: install ok installed
+Architecture: amd64
+Version: 1.0
+Description: three
+
 Package: gone
 Status: deinstall ok config-files
 Architecture: amd64
@@ -176,6 +182,8 @@ def packaged(make_image: Any, folder: Path) -> None:
                 b"/usr/share/man/man1/app.1.gz\n/usr/share/app/key\n/usr/share/app/data\n",
             ),
             ("var/lib/dpkg/info/other:amd64.list", b"/usr/bin/other\n"),
+            ("var/lib/dpkg/info/meta.list", b"/usr/share/doc/meta/copyright\n"),
+            ("usr/share/doc/meta/copyright", b"free"),
             ("usr/bin/app", b"#!/usr/bin/other\n"),
             ("bin", "usr/bin"),
             ("usr/bin/other", b"other"),
@@ -205,9 +213,16 @@ def test_a_packages_own_list_chooses_in_an_image(run_smith: Any, make_image: Any
 def test_a_package_that_is_not_there_is_named(run_smith: Any, make_image: Any) -> None:
     packaged(make_image, run_smith.folder)
     run_smith.yaml("package: in.tar\npackages: [gone]\n")
-    assert (
-        "no package 'gone' is there; it has 2 packages, such as app, other" in run_smith("-i", "o.tar", code=2).stderr
-    )
+    done = run_smith("-i", "o.tar", code=2)
+    assert "no package 'gone' is there; it has 3 packages, such as app, meta, other" in done.stderr
+
+
+def test_a_package_of_documentation_alone_is_no_image(run_smith: Any, make_image: Any) -> None:
+    packaged(make_image, run_smith.folder)
+    run_smith.yaml("package: in.tar\npackages: [meta]\n")
+    assert "meta: nothing but documentation is in it" in run_smith("-i", "out.tar", code=2).stderr
+    run_smith.yaml("package: in.tar\npackages: [meta, other]\n")
+    assert "meta: the package has nothing but documentation" in run_smith("-i", "out.tar").stdout
 
 
 def test_programs_are_found_by_name(run_smith: Any, make_image: Any, read_image: Any) -> None:

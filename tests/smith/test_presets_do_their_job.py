@@ -129,6 +129,35 @@ def said(running: Running, code: int = 0) -> str:
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("preset", ["python", "nginx"])
+def test_the_real_loader_finds_everything_inside(
+    run_smith: Any, cache: str, archive_answers: None, preset: str, tool: Callable[[str], str]
+) -> None:
+    chroot = tool("chroot")
+    run_smith.environment["XDG_CACHE_HOME"] = cache
+    run_smith("--preset", preset, "-i", "image.tar")
+    run_smith("unpack", "image.tar", "bundle")
+    root = run_smith.folder / "bundle/rootfs"
+    loader = next((f"/{each.relative_to(root)}" for each in root.glob("lib*/ld-linux-*.so.*")), "")
+    assert loader
+    files = [p for p in root.rglob("*") if p.is_file() and not p.is_symlink() and p.read_bytes()[:4] == b"\x7fELF"]
+    compared = 0
+    for path in files:
+        name = f"/{path.relative_to(root)}"
+        traced = subprocess.run(
+            [chroot, str(root), loader, name],
+            env={"LD_TRACE_LOADED_OBJECTS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "statically linked" not in traced.stdout and "=>" in traced.stdout:
+            compared += 1
+        assert "not found" not in traced.stdout, (name, traced.stdout)
+    assert compared >= 3
+
+
+@pytest.mark.root
 def test_nginx_serves_a_page(launch: Any) -> None:
     port = free(8080)
     launch("nginx").ask(port, b"GET / HTTP/1.0\r\n\r\n", b"Welcome to nginx")

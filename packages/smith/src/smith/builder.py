@@ -181,6 +181,10 @@ def choose(spec: Spec, source: SourceResult, laid: list[str], base: Mapping[str,
             raise ConfigError(f"{spec.file}: type host needs `packages`, `paths` or `binaries`")
         for name in tree.children(""):
             selection.take(name, Reason("image", "", spec.package))
+    if lists and not selection.chosen:
+        raise ConfigError(
+            f"{spec.file}: {', '.join(lists)}: nothing but documentation is in it: name the packages that it depends on"
+        )
     return selection
 
 

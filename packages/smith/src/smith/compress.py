@@ -60,10 +60,10 @@ def pack(chunks: Iterable[bytes], kind: str, *, threads: int | None = None) -> P
     sizes = [0, 0]
 
     def counted() -> Iterator[bytes]:
-        for chunk in chunks:
-            inner.update(chunk)
-            sizes[0] += len(chunk)
-            yield chunk
+        for block in blocks(chunks):
+            inner.update(block)
+            sizes[0] += len(block)
+            yield block
 
     try:
         for data in compressed(counted(), kind, threads=threads):

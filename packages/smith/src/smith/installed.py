@@ -76,6 +76,9 @@ def _dpkg(tree: Tree) -> Iterator[Package]:
         if not name or "installed" not in said.get("status", "install ok installed").split()[-1:]:
             continue
         listed = read(tree, f"{info}/{name}:{arch}.list") or read(tree, f"{info}/{name}.list")
+        if not listed:
+            sums = read(tree, f"{info}/{name}.md5sums")
+            listed = b"\n".join(line.partition(b"  ")[2] for line in sums.split(b"\n"))
         source, _, version = said.get("source", name).partition(" ")
         yield Package(
             name=name,

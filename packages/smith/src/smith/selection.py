@@ -198,11 +198,14 @@ def take_packages(selection: Selection, names: Iterable[str], files: dict[str, I
             known = sorted(files)
             hint = f"; it has {len(known)} packages, such as {', '.join(known[:5])}" if known else ""
             raise ConfigError(f"{where}: no package {name!r} is there{hint}")
+        before = len(selection.chosen)
         for path in sorted(files[name]):
             node = selection.tree.get(path)
             if path in PACKAGE_CLUTTER or node is None:
                 continue
             selection.take(path, Reason("package", "", name), recursive=False)
+        if len(selection.chosen) == before:
+            selection.left_out.add(name, "the package has nothing but documentation: name those that it depends on")
     selection.clutter = None
 
 
