@@ -47,6 +47,7 @@ def test_bytes_are_those_of_binutils(name: str, machine: str, tmp_path: Path) ->
     needs = NEEDS[name]
     rows = stub.rows(needs, machine)
     lengths = {"program": 16, "filter": len(needs.program), "letter": 1}
+    lengths["terminated"] = 16
     lengths |= {"attribute": len(needs.attribute) + 1, "label": len(needs.label)}
     lengths |= {"header": 8, "sets": 24} if needs.capabilities else {"header": 0, "sets": 0}
     place = elf.BASE + 120 + size(rows)

@@ -37,8 +37,8 @@ def size_of(process: dict[str, Any]) -> tuple[int, int] | None:
     return rows, columns
 
 
-def connect(path: str) -> _socket.socket:
-    """A connection to an engine's console socket, made before the clone. Raises StepError."""
+def connect(path: str, step: str = "console socket") -> _socket.socket:
+    """A connection to an engine's socket, made before the clone. Raises StepError, of this step."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     directory = -1
     try:
@@ -50,7 +50,7 @@ def connect(path: str) -> _socket.socket:
         sock.connect(name)
     except OSError as error:
         sock.close()
-        raise StepError("console socket", path, error.errno or 0) from error
+        raise StepError(step, path, error.errno or 0) from error
     finally:
         if directory >= 0:
             os.close(directory)

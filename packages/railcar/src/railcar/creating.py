@@ -167,7 +167,7 @@ class _Creation:
             if job.filter is not None and job.filter.listener:
                 from railcar import console
 
-                job.listener = console.connect(job.filter.listener)
+                job.listener = console.connect(job.filter.listener, seccomp_plan.NO_AGENT)
                 job.state = listener_state(record, job.filter, 0)
         _preload(job)
         return ours
@@ -209,7 +209,8 @@ class _Creation:
         self._expect(handshake.READY)
         tracing.mark("root and devices")
         if plans.process is not None:
-            placing.apply(born.pid, plans.process)
+            resources = (plans.loaded.value.get("linux") or {}).get("resources") or {}
+            placing.apply(born.pid, plans.process, (resources.get("cpu") or {}).get("cpus") or "")
             for resource, soft, hard in plans.process.rlimits:
                 limit(born.pid, resource, soft, hard)
         closure = (plans.loaded.value.get("linux") or {}).get("intelRdt")

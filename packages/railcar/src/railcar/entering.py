@@ -6,7 +6,7 @@ from ocicommon.linux import lockdown
 from ocicommon.linux.namespaces import setns
 from ocicommon.linux.process import set_dumpable, set_parent_death_signal
 
-from railcar import birth, identity, inside
+from railcar import birth, identity, inside, placing
 from railcar.errors import StepError
 
 
@@ -26,6 +26,8 @@ def run(job: inside.Job, pidfd: int, flags: int, in_user_namespace: bool) -> Non
         os.setsid()
         for fd in job.task_fds:
             os.write(fd, b"0")
+        if job.process is not None and not job.process.affinity[0]:
+            placing.all_cpus()
         lockdown.lock()
         if flags:
             try:

@@ -192,7 +192,7 @@ class _Execution:
         if self.filter is not None and self.filter.listener:
             from railcar import console
 
-            job.listener = console.connect(self.filter.listener)
+            job.listener = console.connect(self.filter.listener, seccomp_plan.NO_AGENT)
             job.state = creating.listener_state(self.record, self.filter, 0)
         return ours, replies
 
@@ -278,12 +278,14 @@ def _descend(paths: dict[str, str], entry: str) -> None:
         names, path = "", entry
     for name in names.split(",") if names else list(paths):
         if name not in paths:
-            raise RailcarError(f'--cgroup {entry}: the container has no "{name}" cgroup: bad sub cgroup path')
+            raise RailcarError(f"--cgroup {entry}: unknown controller {name} of this container: bad sub cgroup path")
         target = os.path.normpath(paths[name] + "/" + path)
         if target != paths[name] and not target.startswith(paths[name] + "/"):
-            raise RailcarError(f"--cgroup {entry}: {target} is not below {paths[name]}: bad sub cgroup path")
+            raise RailcarError(f"--cgroup: {path} is not a sub cgroup path of {paths[name]}: bad sub cgroup path")
         if not os.path.isdir(target):
-            raise RailcarError(f"--cgroup {entry}: {target} does not exist: bad sub cgroup path")
+            raise RailcarError(
+                f"--cgroup {entry}: adding pid to {target}/cgroup.procs: no such file or directory: bad sub cgroup path"
+            )
         paths[name] = target
 
 

@@ -10,7 +10,7 @@ from ocicommon.linux.capabilities import capget
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
 from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal
 
-from railcar import birth, handshake, identity, lookup, stub, tracing
+from railcar import birth, handshake, identity, lookup, placing, stub, tracing
 from railcar.errors import StepError
 from railcar.plan.namespaces import offsets_text
 
@@ -108,6 +108,7 @@ def _prepare(job: Job, joined: bool) -> None:
     set_dumpable(job.namespaces.new_user)
     identity.reset_signals()
     os.setsid()
+    offsets = _open_offsets(job.namespaces)
     if job.namespaces.new_user or joined:
         job.channel.ask(handshake.MAPS)
         birth.become_root()
@@ -116,25 +117,35 @@ def _prepare(job: Job, joined: bool) -> None:
     for fd in job.task_fds:
         os.write(fd, b"0")
         os.close(fd)
+    placing.all_cpus()
     if not joined:
         birth.join(job.opened)
-    _unshare_late(job.namespaces)
+    _unshare_late(job.namespaces, offsets)
     if "network" in job.namespaces.types and not job.namespaces.path("network"):
         _loopback_up()
     if job.keyring:
         _new_keyring(job.keyring)
 
 
-def _unshare_late(namespaces: "Namespaces") -> None:
+def _open_offsets(namespaces: "Namespaces") -> int:
+    """The file of the time offsets, opened while it is ours: as root of a user namespace, undumpable, it is not."""
+    if not namespaces.offsets:
+        return -1
+    try:
+        return os.open("/proc/self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError("time offsets", str(namespaces.offsets), error.errno or 0) from None
+
+
+def _unshare_late(namespaces: "Namespaces", offsets: int) -> None:
     if namespaces.late & CLONE_NEWCGROUP:
         unshare(CLONE_NEWCGROUP)
     if namespaces.late & CLONE_NEWTIME:
         unshare(CLONE_NEWTIME)
-        if namespaces.offsets:
+        if offsets >= 0:
             try:
-                fd = os.open("/proc/self/timens_offsets", os.O_WRONLY | os.O_CLOEXEC)
-                os.write(fd, offsets_text(namespaces.offsets).encode())
-                os.close(fd)
+                os.write(offsets, offsets_text(namespaces.offsets).encode())
+                os.close(offsets)
             except OSError as error:
                 raise StepError("time offsets", str(namespaces.offsets), error.errno or 0) from None
         # The new namespace takes in children; entering it is a second step, and freezes the offsets.
@@ -289,7 +300,12 @@ def _wait_in_python(job: Job, process: "Process") -> None:
     set_parent_death_signal(0)
     job.channel.child.close()
     if job.wait:
+        import _signal  # type: ignore[import-not-found]
+
+        # As process 1 it would not die of SIGTERM without a handler.
+        _signal.signal(15, lambda number, frame: os._exit(128 + number))
         os.read(job.go, 1)
+        _signal.signal(15, _signal.SIG_DFL)
     try:
         if job.start_hooks:
             from railcar import hooks

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def apply(pid: int, process: Process) -> None:
-    """The OOM score, scheduling and I/O priority of a process that waits. Raises StepError."""
+def apply(pid: int, process: Process, cpus: str = "") -> None:
+    """The OOM score, scheduling and I/O priority of a process that waits. `cpus`: its cpuset. Raises StepError."""
     if process.oom_score_adj is not None:
         oom_score(pid, process.oom_score_adj)
     if process.scheduler is not None:
@@ -30,7 +30,9 @@ def apply(pid: int, process: Process) -> None:
                 period=period,
             )
         except OSError as error:
-            raise StepError("process.scheduler", "", error.errno or 0) from None
+            # sched_setattr(2): a deadline needs all CPUs of the machine.
+            hint = f"process scheduler can't be used together with AllowedCPUs ({cpus})" if cpus else ""
+            raise StepError("process.scheduler", "", error.errno or 0, hint) from None
     if process.io_priority is not None:
         from ocicommon.linux.scheduling import ioprio_set
 
@@ -64,6 +66,15 @@ def affinity(pid: int, text: str, where: str) -> None:
         os.sched_setaffinity(pid, cpus)
     except OSError as error:
         raise StepError(where, text, error.errno or 0, "is none of these CPUs usable here?") from None
+
+
+def all_cpus() -> None:
+    """Undo an inherited CPU affinity: a container may use what its cpuset allows, whatever its maker is pinned to."""
+    if len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
+        try:
+            os.sched_setaffinity(0, range(1024))
+        except OSError:
+            return  # none of them is in the cpuset
 
 
 def memory_policy(given: "dict[str, Any]") -> tuple[int, int, list[int]]:
@@ -113,7 +124,7 @@ def send_pidfd(path: str, pidfd: int, payload: bytes) -> None:
 
     from railcar import console
 
-    sock = console.connect(path)
+    sock = console.connect(path, "pidfd socket")
     try:
         send_fds(sock, payload, [pidfd])
     except OSError as error:

@@ -39,10 +39,13 @@ def kill(root: str, container_id: str, signal: int, everything: bool = False) ->
     group = record.group() if everything or "pid" not in (record.data.get("namespaces") or ("pid",)) else None
     pidfd = record.pidfd()
     if pidfd < 0:
-        if everything and group is not None:
-            if group.pids():
+        if group is not None and (everything or signal == 9):
+            # Without a pid namespace of its own, a container outlives its first process.
+            left = bool(group.pids())
+            if left:
                 group.kill(signal)
-            return
+            if left or everything:
+                return
         raise RailcarError(f"cannot kill {container_id}: container not running")
     if group is not None and (everything or signal == 9):
         group.kill(signal)

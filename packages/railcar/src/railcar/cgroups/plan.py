@@ -85,7 +85,16 @@ def plan_writes(
     if layout_mode == "v2":
         return v2.writes(resources), v2.warnings(resources)
     if unified_values and "unified" not in where:
-        raise RailcarError("linux.resources.unified is for cgroup v2, and this machine has v1 hierarchies only")
+        raise RailcarError(
+            "linux.resources.unified is for cgroup v2, and this machine has v1 only: invalid configuration"
+        )
+    for key in unified_values:
+        controller = key.partition(".")[0]
+        if controller in where:
+            raise RailcarError(
+                f"linux.resources.unified has {key}, and the {controller} controller is on a v1 hierarchy here: "
+                "invalid configuration"
+            )
     writes = v1.writes(resources)
     if "unified" in where:
         # Hybrid: what has no v1 hierarchy may have its controller on the unified one.

@@ -101,8 +101,11 @@ def _process(options: Globals, arguments: Arguments) -> "dict[str, Any]":
 
 
 def _with_capabilities(sets: "dict[str, Any]", names: list[str]) -> "dict[str, Any]":
-    """Add to what the program may use and gain; never to the inheritable set (CVE-2022-29162)."""
+    """Add to what the program may use and gain; never to the inheritable set (CVE-2022-29162).
+
+    Ambient ones have to be inheritable: what is not so already is left out where the process is made.
+    """
     made = dict(sets)
-    for kind in ("bounding", "effective", "permitted"):
+    for kind in ("bounding", "effective", "permitted", *(("ambient",) if sets.get("inheritable") else ())):
         made[kind] = [*(sets.get(kind) or ()), *(name for name in names if name not in (sets.get(kind) or ()))]
     return made

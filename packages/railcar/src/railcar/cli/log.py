@@ -26,6 +26,7 @@ def pending() -> list[str]:
 
 def flush(options: "Globals | None") -> None:
     """Write the warnings of a command that succeeded: to the log if there is one, else to standard error."""
+    _steps(options)
     for message in _pending:
         if options is not None and options.log:
             _write_log(options, "warning", message)
@@ -37,19 +38,25 @@ def flush(options: "Globals | None") -> None:
 def error(options: "Globals | None", message: str) -> None:
     """Write why a command failed: to the log and to standard error."""
     _pending.clear()
+    _steps(options)
     if options is not None and options.log:
         _write_log(options, "error", message)
     _print(message)
 
 
-def debug(options: Globals, message: str) -> None:
-    """Write a step, with --debug only."""
-    if not options.debug:
+def _steps(options: "Globals | None") -> None:
+    """With --debug: what was done, and how long each step took."""
+    if options is None or not options.debug:
         return
-    if options.log:
-        _write_log(options, "debug", message)
-    else:
-        _print(f"railcar: {message}")
+    from railcar import tracing
+
+    for step in tracing.steps:
+        text = f"{step['step']}: {step['took_us']} us"
+        if options.log:
+            _write_log(options, "debug", text)
+        else:
+            _print(_line(options, "debug", text).rstrip())
+    tracing.steps.clear()
 
 
 def _print(message: str) -> None:
@@ -59,17 +66,19 @@ def _print(message: str) -> None:
         return
 
 
-def _write_log(options: Globals, level: str, message: str) -> None:
+def _line(options: Globals, level: str, message: str) -> str:
+    """One line in the format that was asked for."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if options.log_format == "json":
         pairs = (("level", level), ("msg", text), ("time", stamp))
-        line = "{" + ",".join(
-            f"{encode_basestring_ascii(key)}:{encode_basestring_ascii(value)}" for key, value in pairs
-        )
-        line += "}\n"
-    else:
-        line = f"time={encode_basestring_ascii(stamp)} level={level} msg={encode_basestring_ascii(text)}\n"
+        fields = (f"{encode_basestring_ascii(key)}:{encode_basestring_ascii(value)}" for key, value in pairs)
+        return "{" + ",".join(fields) + "}\n"
+    return f"time={encode_basestring_ascii(stamp)} level={level} msg={encode_basestring_ascii(text)}\n"
+
+
+def _write_log(options: Globals, level: str, message: str) -> None:
+    line = _line(options, level, message)
     try:
         fd = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
     except OSError as failure:

@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
             sys.stdout.write(helper.page(rest[1] if len(rest) > 1 and rest[0] == "help" else ""))
             return 0
-        command = find_command(rest[0])
+        command = find_command(rest[0], "-h" in rest or "--help" in rest)
         failure = command.failure
         arguments = parse_command(command, rest[1:])
         if arguments.values.get("help"):

@@ -98,14 +98,15 @@ def parse_globals(argv: list[str], default_root: str) -> "tuple[Globals, list[st
     return result, rest
 
 
-def find_command(name: str) -> Command:
+def find_command(name: str, help_wanted: bool = False) -> Command:
     """The declaration of `name`. Raises UsageError with code 3, as runc, and the nearest name."""
     found = BY_NAME.get(name)
     if found is not None:
         return found
     near = [known for known in BY_NAME if known.startswith(name[:2])]
     hint = f" (perhaps {' or '.join(near)}?)" if near else ""
-    raise UsageError(f'no such command: "{name}"{hint}; `railcar --help` lists them', 3)
+    missing = f"No help topic for '{name}'" if help_wanted else f'no such command: "{name}"'
+    raise UsageError(f"{missing}{hint}; `railcar --help` lists them", 3)
 
 
 def parse_command(command: Command, argv: list[str]) -> Arguments:

@@ -66,6 +66,11 @@ class Plans:
         self.filter = None
         if value.get("process"):
             self.process = process_plan.plan(value["process"], linux, options.preserve)
+            lost = self.process.ambient & ~self.process.inheritable
+            self.warnings += [
+                f"can't raise ambient capability {name}: process.capabilities.inheritable lacks it"
+                for name in names(lost)
+            ]
             self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
             _check_terminal(self.process, options)
         self.cgroup = _plan_cgroup(value, linux, container_id, options)

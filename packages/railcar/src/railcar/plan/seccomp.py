@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: What runs between loading and the program: Python's last calls, then the stub's.
-_BETWEEN = ("sendto", "recvfrom", "prctl", "execveat", "read", "write", "fcntl", "execve", "exit_group")
+_BETWEEN = "sendto recvfrom prctl execveat rt_sigaction read write fcntl execve exit_group"
 _NUMBERS = {
-    "x86_64": (44, 45, 157, 322, 0, 1, 72, 59, 231),
-    "aarch64": (206, 207, 167, 281, 63, 64, 25, 221, 94),
+    "x86_64": (44, 45, 157, 322, 13, 0, 1, 72, 59, 231),
+    "aarch64": (206, 207, 167, 281, 134, 63, 64, 25, 221, 94),
 }
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_SENDMSG = {"x86_64": 46, "aarch64": 211}
+_NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 _PASSING = (0x7FFF0000, 0x7FFC0000)  # SECCOMP_RET_ALLOW, SECCOMP_RET_LOG
 _MACHINE = os.uname().machine
+#: The step that fails when nobody listens at listenerPath.
+NO_AGENT = "failed to connect with seccomp agent"
 
 
 class Filter:
@@ -45,6 +49,12 @@ def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> 
     except seccomp.SeccompError as error:
         raise ConfigError(f"linux.{error}") from None
     listener = profile.get("listenerPath") or ""
+    number = _SENDMSG.get(_MACHINE, -1)
+    if listener and number >= 0 and seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 == _NOTIFY:
+        raise ConfigError(
+            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener itself "
+            "goes to the agent: give sendmsg another action"
+        )
     metadata = profile.get("listenerMetadata") or ""
     if not has_stub:
         place = "last"

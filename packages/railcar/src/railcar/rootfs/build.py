@@ -11,11 +11,13 @@ import os
 from ocicommon.linux import mounts
 from ocicommon.linux.calls import AT_EMPTY_PATH, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError
+from ocicommon.linux.mounts import MOUNT_ATTR_NOSYMFOLLOW
 
 from railcar.errors import StepError
 from railcar.rootfs import copyup, devices, enter, filesystems, legacy, masks, paths, sysctl
+from railcar.rootfs.options import RESET
 from railcar.rootfs.planning import PROC_EXCEPTIONS
-from railcar.rootfs.sources import clone, clone_root, inherited_propagation
+from railcar.rootfs.sources import clone, clone_root, inherited_propagation, map_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Builder:
             except SyscallError as error:
                 hint = f"{error.call} {error.subject}".strip() + self._owner_hint(error)
                 raise StepError(mount.name(), "", error.errno or 0, hint) from error
+        self.sources.spaces.close()
         if plan.set_up_dev and plan.enter != "chroot":
             for device in plan.devices:
                 devices.create(self.root_fd, device, self.sources.modern)
@@ -171,24 +174,43 @@ class Builder:
         target, _ = self._target(mount, directory)
         if paths.is_directory(target) != directory:
             raise StepError(mount.name(), f"source {mount.source}", _ENOTDIR, _KIND_HINT)
-        self._attributes(tree, mount.options)
+        # As with mount(2), who asks for any of these states them all; in a user namespace the locked ones stay.
+        self._attributes(tree, mount.options, MOUNT_ATTR_NOSYMFOLLOW if self.plan.user_namespace else RESET)
         mounts.attach(tree, target)
         os.close(target)
         self._after(mount, tree)
 
     def _clone_inside(self, mount: Mount) -> int:
-        if mount.options.idmap:
+        if mount.options.idmap and not mount.inside:
             raise StepError(mount.name(), f"source {mount.source}", _EPERM, "idmapped mounts need root")
+        propagation = inherited_propagation(self.plan.propagation)
+        within = mount.source.removeprefix(self.plan.rootfs + "/")
+        source = -1
         try:
-            return clone(mount.source, mount.options.bind == "rbind", inherited_propagation(self.plan.propagation))
+            if mount.inside and within != mount.source:
+                # What the image holds there may be a link: it leads nowhere but into the root.
+                source = paths.resolve(self.root_fd, within)
+            tree = clone(mount.source, mount.options.bind == "rbind", propagation, source)
         except SyscallError as error:
             raise StepError(mount.name(), f"source {mount.source}", error.errno or 0) from error
+        finally:
+            if source >= 0:
+                os.close(source)
+        if mount.options.idmap:
+            map_ids(mount, tree, self.sources.spaces)
+        return tree
 
-    def _attributes(self, tree: int, options: Options) -> None:
-        # Only what is asked for is changed: what the host locked (nosuid, nodev, ro) stays without our asking.
+    def _attributes(self, tree: int, options: Options, reset: int = 0) -> None:
         if options.recursive_set or options.recursive_clear:
             mounts.mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, options.recursive_set, options.recursive_clear)
-        if options.set or options.clear:
+        if not (options.set or options.clear):
+            return
+        unasked = reset & ~(options.set | options.clear)
+        try:
+            mounts.mount_setattr(tree, "", AT_EMPTY_PATH, options.set, options.clear | unasked)
+        except SyscallError as error:
+            if error.errno != _EPERM:
+                raise
             mounts.mount_setattr(tree, "", AT_EMPTY_PATH, options.set, options.clear)
 
     def _target(self, mount: Mount, directory: bool) -> tuple[int, bool]:

@@ -9,15 +9,18 @@ from ocicommon.linux.process import clone3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from railcar.rootfs.planning import Mount
+
     Mapping = tuple[int, int, int]
 
 
 class UserNamespaces:
     """Descriptors of user namespaces by their maps: mounts that are mapped alike share one."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_opened")
 
     def __init__(self) -> None:
+        self._opened: dict[str, int] = {}
         self._known: dict[tuple[tuple[Mapping, ...], tuple[Mapping, ...]], int] = {}
 
     def get(self, uids: list[Mapping], gids: list[Mapping]) -> int:
@@ -27,11 +30,20 @@ class UserNamespaces:
             self._known[key] = _make(uids, gids)
         return self._known[key]
 
+    def of(self, mount: Mount) -> int:
+        """The namespace of a mount's mappings; raises OSError."""
+        return self._at(mount.id_space) if mount.id_space else self.get(mount.uid_mappings, mount.gid_mappings)
+
+    def _at(self, path: str) -> int:
+        if path not in self._opened:
+            self._opened[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._opened[path]
+
     def close(self) -> None:
         """Mounts hold on to their namespace themselves."""
-        for fd in self._known.values():
+        for fd in (*self._known.values(), *self._opened.values()):
             os.close(fd)
-        self._known = {}
+        self._known, self._opened = {}, {}
 
 
 def _lines(mappings: list[Mapping]) -> bytes:

@@ -60,6 +60,9 @@ ATTRIBUTES = {
     "symfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
 }
 
+# What a bind mount with any attributes of its own does not take from its source.
+RESET = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW
+
 # Flags of the filesystem itself: word -> (its MS_* bit, whether it sets it).
 SUPERBLOCK = {
     "sync": (MS_SYNCHRONOUS, True),

@@ -56,13 +56,15 @@ class Mount:
 
     ``what``: "bind", "new" (a filesystem of ``type``), "remount" or "link" (a symbolic link ``destination`` ->
     ``source``: the aliases of cgroup v1). ``index`` is the place in config.json, for errors. ``inside``: the source of
-    a bind only exists after the clone (a cgroup), so it is opened there. ``late_readonly``: made writable first, since
-    other mount points are made in it.
+    a bind only exists after the clone (a cgroup, an earlier mount), so it is opened there. ``late_readonly``: made
+    writable first, since other mount points are made in it. ``id_space``: path of the user namespace whose maps an
+    idmapped bind takes, where it has none of its own.
     """
 
     __slots__ = (
         "destination",
         "gid_mappings",
+        "id_space",
         "index",
         "inside",
         "late_readonly",
@@ -82,6 +84,7 @@ class Mount:
         self.options = options
         self.inside = False
         self.late_readonly = False
+        self.id_space = ""
         self.uid_mappings: list[Mapping] = []
         self.gid_mappings: list[Mapping] = []
 
@@ -214,8 +217,19 @@ def _mounts(
                 mount.inside = True
                 result.append(mount)
             continue
-        result.append(_mount(index, entry, bundle, linux, made))
+        mount = _mount(index, entry, bundle, linux, made)
+        if mount.what == "bind":
+            mount.inside = _made_before(mount.source, made.rootfs, result)
+        result.append(mount)
     return result
+
+
+def _made_before(source: str, rootfs: str, earlier: list[Mount]) -> bool:
+    """Whether a bind's source lies in the root, and holds or lies in what an earlier mount puts there."""
+    if not source.startswith(rootfs + "/"):
+        return False
+    path = source[len(rootfs) :] + "/"
+    return any((before := mount.destination + "/").startswith(path) or path.startswith(before) for mount in earlier)
 
 
 def _is_bind(entry: dict[str, Any]) -> bool:
@@ -226,6 +240,8 @@ def _is_bind(entry: dict[str, Any]) -> bool:
 def _mount(index: int, entry: dict[str, Any], bundle: str, linux: dict[str, Any], made: Plan) -> Mount:
     where = f"mounts[{index}]"
     destination = normal(entry.get("destination") or "", f"{where}.destination")
+    if destination.startswith(made.rootfs + "/"):
+        destination = destination[len(made.rootfs) :]
     if destination == "/":
         raise ConfigError(f"{where}.destination / is the root itself: set root.path to what should be there")
     kind = entry.get("type") or ""
@@ -274,7 +290,11 @@ def _read_mappings(mount: Mount, entry: dict[str, Any], linux: dict[str, Any]) -
         raise ConfigError(f"{where}: uidMappings and gidMappings go together, and one is missing")
     if not uids:
         uids, gids = linux.get("uidMappings") or [], linux.get("gidMappings") or []
-        if not uids or not gids:
+        if not uids and not gids:
+            mount.id_space = next(
+                (e.get("path") or "" for e in linux.get("namespaces") or [] if e["type"] == "user"), ""
+            )
+        if not (uids and gids) and not mount.id_space:
             raise ConfigError(
                 f"{where}: option {mount.options.idmap} needs uidMappings and gidMappings, of the mount or of linux"
             )

@@ -29,15 +29,17 @@ class Sources:
     """Descriptors, all close-on-exec: the root's tree, and those of bind mounts by their place in ``Plan.mounts``.
 
     ``root`` is -1 and a place is missing where the caller may not copy mounts (rootless): they are opened inside then.
+    ``spaces``: the user namespaces of idmapped mounts.
     ``modern``: whether the kernel has the mount API by descriptor, as far as it is needed (Linux 5.12).
     """
 
-    __slots__ = ("modern", "root", "trees")
+    __slots__ = ("modern", "root", "spaces", "trees")
 
     def __init__(self) -> None:
         self.root = -1
         self.trees: dict[int, int] = {}
         self.modern = True
+        self.spaces = UserNamespaces()
 
     def close(self) -> None:
         """Stage 1 needs them no more after the clone."""
@@ -46,6 +48,7 @@ class Sources:
                 os.close(fd)
         self.root = -1
         self.trees = {}
+        self.spaces.close()
 
 
 def is_modern() -> bool:
@@ -67,15 +70,24 @@ def inherited_propagation(propagation: int) -> int:
     return mounts.MS_PRIVATE if propagation & mounts.MS_PRIVATE else mounts.MS_SLAVE
 
 
-def clone(path: str, recursive: bool, propagation: int) -> int:
-    """A detached copy of the mount at a path of the host, with its propagation cut as told. Raises SyscallError."""
+def clone(path: str, recursive: bool, propagation: int, at: int = -1) -> int:
+    """A detached copy of the mount at a path of the host, with its propagation cut as told. Raises SyscallError.
+
+    ``at``: a descriptor of what is there, instead of the path.
+    """
+
+    def copy(deep: bool) -> int:
+        return (
+            mounts.clone_tree(path, recursive=deep) if at < 0 else mounts.clone_tree("", at, recursive=deep, empty=True)
+        )
+
     try:
-        fd = mounts.clone_tree(path, recursive=recursive)
+        fd = copy(recursive)
     except SyscallError as error:
         # In a user namespace what lies below is locked to its mount: it can only be copied with it.
         if error.errno != _EINVAL or recursive:
             raise
-        fd = mounts.clone_tree(path, recursive=True)
+        fd = copy(True)
     if propagation:
         try:
             mounts.mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, propagation=propagation)
@@ -112,7 +124,7 @@ def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
     if plan.enter == "chroot" or not sources.modern:
         return sources
     propagation = inherited_propagation(plan.propagation)
-    spaces = UserNamespaces()
+    spaces = sources.spaces
     try:
         try:
             sources.root = clone_root(plan.rootfs, plan.propagation)
@@ -123,11 +135,11 @@ def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
         for place, mount in enumerate(plan.mounts):
             if mount.what == "bind" and not mount.inside:
                 sources.trees[place] = _open(mount, propagation, spaces)
+            elif mount.options.idmap:
+                spaces.of(mount)  # inside, none can be made
     except BaseException:
         sources.close()
         raise
-    finally:
-        spaces.close()
     return sources
 
 
@@ -155,12 +167,20 @@ def _open(mount: Mount, propagation: int, spaces: UserNamespaces) -> int:
     except SyscallError as error:
         raise StepError(mount.name(), f"source {mount.source}", error.errno or 0) from error
     if mount.options.idmap:
-        recursive = AT_RECURSIVE if mount.options.idmap == "ridmap" else 0
         try:
-            space = spaces.get(mount.uid_mappings, mount.gid_mappings)
-            mounts.mount_setattr(fd, "", AT_EMPTY_PATH | recursive, set_=mounts.MOUNT_ATTR_IDMAP, userns_fd=space)
-        except OSError as error:
+            map_ids(mount, fd, spaces)
+        except BaseException:
             os.close(fd)
-            hint = "its filesystem cannot be idmapped" if error.errno == _EINVAL else "cannot map its ids"
-            raise StepError(mount.name(), f"source {mount.source}", error.errno or 0, hint) from error
+            raise
     return fd
+
+
+def map_ids(mount: Mount, tree: int, spaces: UserNamespaces) -> None:
+    """Let a detached tree show the ids that its mount's mappings say. Raises StepError."""
+    recursive = AT_RECURSIVE if mount.options.idmap == "ridmap" else 0
+    try:
+        space = spaces.of(mount)
+        mounts.mount_setattr(tree, "", AT_EMPTY_PATH | recursive, set_=mounts.MOUNT_ATTR_IDMAP, userns_fd=space)
+    except OSError as error:
+        hint = "its filesystem cannot be idmapped" if error.errno == _EINVAL else "cannot map its ids"
+        raise StepError(mount.name(), f"source {mount.source}", error.errno or 0, hint) from error

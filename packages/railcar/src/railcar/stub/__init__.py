@@ -1,7 +1,7 @@
 """The last program before the container's own: a static ELF of a few hundred bytes, made here.
 
-It waits for `start` (create only), writes the LSM label for the next exec, announces itself, marks its descriptors
-close-on-exec, loads the seccomp filter, and executes argv[1] with argv[2:] and its own environment.
+It waits for `start` or SIGTERM (create only), writes the LSM label for the next exec, announces itself, marks its
+descriptors close-on-exec, loads the seccomp filter, and executes argv[1] with argv[2:] and its own environment.
 What fails goes to the reply descriptor as four bytes, little endian: step << 24 | errno.
 
 A container that waits costs two pages, and `#!/proc/self/exe` in an image finds this and not the host's interpreter.
@@ -12,6 +12,10 @@ import os
 from railcar.errors import RailcarError
 from railcar.stub import elf
 from railcar.stub.assembler import Rows, assemble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What the announcing byte says, and the steps of a failure.
 ANNOUNCED = b"S"
@@ -64,14 +68,19 @@ def supported(machine: str = MACHINE) -> bool:
 
 def rows(needs: Needs, machine: str = MACHINE) -> Rows:
     """The instructions of the stub. Raises RailcarError on an architecture without one."""
+    found: Rows = _architecture(machine).rows(needs)
+    return found
+
+
+def _architecture(machine: str) -> "Any":
     if machine == "x86_64":
         from railcar.stub import x86_64
 
-        return x86_64.rows(needs)
+        return x86_64
     if machine == "aarch64":
         from railcar.stub import aarch64
 
-        return aarch64.rows(needs)
+        return aarch64
     raise RailcarError(f"there is no stub for {machine}")
 
 
@@ -94,6 +103,7 @@ def image(needs: Needs, machine: str = MACHINE) -> bytes:
         "program": (len(program) // 8).to_bytes(8, "little") + bytes(8),
         "filter": program,
         "letter": ANNOUNCED,
+        "terminated": _architecture(machine).TERMINATED if needs.go >= 0 else b"",
         "attribute": needs.attribute + b"\0",
         "label": needs.label,
         "header": b"",

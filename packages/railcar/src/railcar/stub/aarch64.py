@@ -5,10 +5,24 @@ if TYPE_CHECKING:
     from railcar.stub import Needs
     from railcar.stub.assembler import Rows
 
+# As process 1 it would not die of SIGTERM without a handler: one that ends it, until the exec takes it away.
+_TERMINATE = [
+    ("adr x0, terminated", "=10000000 &terminated"),
+    ("stp x0, xzr, [sp, #-32]!", "=a9be7fe0"),  # struct sigaction: the handler, no flags
+    ("stp xzr, xzr, [sp, #16]", "=a9017fff"),
+    ("movz w0, #15", "=528001e0"),  # SIGTERM
+    ("add x1, sp, #0", "=910003e1"),
+    ("movz x2, #0", "=d2800002"),
+    ("movz w3, #8", "=52800103"),
+    ("movz w8, #134", "=528010c8"),  # rt_sigaction
+    ("svc #0", "=d4000001"),
+    ("add sp, sp, #32", "=910083ff"),
+]
+
 _WAIT = [
     ("wait:", ""),
     ("movz w0, #go", "=52800000 go<<5"),
-    ("sub x1, sp, #16", "=d10043e1"),  # scratch below the stack: no signal handler exists to use it
+    ("sub x1, sp, #16", "=d10043e1"),  # scratch below the stack: the one handler does not return
     ("movz w2, #1", "=52800022"),
     ("movz w8, #63", "=528007e8"),  # read
     ("svc #0", "=d4000001"),
@@ -129,9 +143,13 @@ _EXECUTE = [
 ]
 
 
+#: The handler: exit_group(128 + SIGTERM).
+TERMINATED = b"".join(word.to_bytes(4, "little") for word in (0x528011E0, 0x52800BC8, 0xD4000001))
+
+
 def rows(needs: "Needs") -> "Rows":
     """The instructions for these needs."""
-    found = list(_WAIT) if needs.go >= 0 else []
+    found = [*_TERMINATE, *_WAIT] if needs.go >= 0 else []
     if needs.label:
         found += _LABEL
     found += _ANNOUNCE

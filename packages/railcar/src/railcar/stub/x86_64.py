@@ -5,7 +5,24 @@ if TYPE_CHECKING:
     from railcar.stub import Needs
     from railcar.stub.assembler import Rows
 
-# Wait for one byte; a signal handler cannot exist, but a stop and continue gives EINTR.
+# As process 1 it would not die of SIGTERM without a handler: one that ends it, until the exec takes it away.
+_TERMINATE = [
+    ("xor eax, eax", "31 c0"),
+    ("push rax", "50"),  # struct sigaction from its end: no mask
+    ("push rax", "50"),  # no restorer, since the handler does not return
+    ("push 0x4000000", "68 00 00 00 04"),  # SA_RESTORER
+    ("mov eax, OFFSET terminated", "b8 &terminated:4"),
+    ("push rax", "50"),
+    ("mov eax, 13", "b8 0d 00 00 00"),  # rt_sigaction
+    ("mov edi, 15", "bf 0f 00 00 00"),  # SIGTERM
+    ("mov rsi, rsp", "48 89 e6"),
+    ("xor edx, edx", "31 d2"),
+    ("mov r10d, 8", "41 ba 08 00 00 00"),
+    ("syscall", "0f 05"),
+    ("add rsp, 32", "48 83 c4 20"),
+]
+
+# Wait for one byte; a stop and continue gives EINTR.
 _WAIT = [
     ("wait:", ""),
     ("xor eax, eax", "31 c0"),  # read
@@ -129,9 +146,13 @@ _EXECUTE = [
 ]
 
 
+#: The handler: exit_group(128 + SIGTERM).
+TERMINATED = bytes.fromhex("bf 8f 00 00 00 b8 e7 00 00 00 0f 05")
+
+
 def rows(needs: "Needs") -> "Rows":
     """The instructions for these needs."""
-    found = list(_WAIT) if needs.go >= 0 else []
+    found = [*_TERMINATE, *_WAIT] if needs.go >= 0 else []
     if needs.label:
         found += _LABEL
     found += _ANNOUNCE
