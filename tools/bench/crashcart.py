@@ -1,7 +1,7 @@
 """A first command in a running container: crashcart beside docker exec, runc exec and nsenter, interleaved.
 
-`python tools/bench/crashcart.py [--rounds N]`, as root. Engines run with storage of their own and are ended. What is not
-installed is left out, and said.
+`python tools/bench/crashcart.py [--rounds N]`, as root. Engines run with storage of their own and are ended. What is
+not installed is left out, and said.
 """
 
 import argparse

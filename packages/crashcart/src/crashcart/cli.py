@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -17,6 +18,7 @@ VERSION = "0.1.0"
 
 def main() -> None:
     """Entry point of the installed command."""
+    gc.disable()  # a session is over before there is anything to collect
     _open_standard_streams()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -40,6 +42,7 @@ def run(argv: list[str]) -> int:
     """Do what a command line says; the exit code."""
     try:
         if (argv and argv[0] in arguments.SUBCOMMANDS) or "_CRASHCART_COMPLETE" in os.environ:
+            gc.enable()
             from crashcart import usage
 
             return usage.run(argv)
