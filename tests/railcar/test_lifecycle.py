@@ -175,7 +175,22 @@ def test_state_and_list_do_not_wait_for_the_lock(runner: Any, bundle: MakeBundle
         assert runner.state(name)["status"] == "created"
         assert name in runner.ok("list")
         runner.ok("kill", name, "KILL")
-        runner.ok("delete", "--force", name)
+
+
+def test_creates_starts_and_deletes_of_one_id_at_once_leave_nothing(runner: Any, bundle: MakeBundle) -> None:
+    """The machine's own checks follow: no cgroup, no process, no state."""
+    made, name = bundle("sleep", "1000", docker=True), runner.id()
+    null = subprocess.DEVNULL
+    create, delete = ["create", "--bundle", str(made.path), name], ["delete", "--force", name]
+    for _ in range(6):
+        commands = (create, delete, ["start", name], delete, create, ["state", name])
+        started = [
+            subprocess.Popen(runner.argv(*command), stdin=null, stdout=null, stderr=null) for command in commands
+        ]
+        for child in started:
+            child.wait(timeout=120)
+        runner.ok(*delete)
+        assert not (runner.root / name).exists()
 
 
 def test_failing_create_leaves_nothing(runner: Any, bundle: MakeBundle) -> None:

@@ -1,6 +1,7 @@
 """`delete`: everything that a container holds goes, whatever state its creator left it in."""
 
 import os
+import time
 from select import POLLIN, poll
 
 from ocicommon.linux.process import pidfd_open, pidfd_send_signal
@@ -23,8 +24,8 @@ def delete(root: str, container_id: str, force: bool = False) -> list[str]:
     """
     state.check_id(container_id)
     try:
-        record = state.find(root, container_id)
-        lock = state.lock(root, container_id, wait=not force)
+        state.find(root, container_id)
+        lock = _take(root, container_id) if force else state.lock(root, container_id)
     except ContainerMissing:
         if force:
             return []
@@ -34,16 +35,53 @@ def delete(root: str, container_id: str, force: bool = False) -> list[str]:
         status = record.status()
         if status not in ("stopped", "created") and not force:
             raise RailcarError(f"cannot delete container {container_id} that is not stopped: {status}")
-        if record.data.get("phase") == "creating":
-            _kill_creator(record)
         return remove(record, status)
     finally:
+        os.close(lock)
+
+
+def _take(root: str, container_id: str) -> int:
+    """The container's lock, whoever holds it: a `create` or `start` that hangs is ended by what it works on.
+
+    Everything is removed under the lock only, or one delete would take what another create has made meanwhile.
+    """
+    deadline = time.monotonic() + _DEATH / 1000
+    while True:
+        lock = state.lock(root, container_id, wait=False)
         if lock >= 0:
-            os.close(lock)
+            return lock
+        record = state.find(root, container_id)
+        if record.data.get("phase") == "creating":
+            _kill_creator(record)
+        else:
+            _kill_first(record)
+        if time.monotonic() > deadline:
+            raise RailcarError(f"another command on {container_id} does not end: see the processes that hold its lock")
+        time.sleep(0.002)
+
+
+def discard(record: "Record", status: str = "stopped") -> list[str]:
+    """Remove this very container, if it is still there: not another that has got its id since. Returns warnings."""
+    try:
+        lock = state.lock(record.root, record.container_id)
+    except ContainerMissing:
+        return []
+    try:
+        found = state.find(record.root, record.container_id)
+        if found.data.get("created") != record.data["created"]:
+            return []
+        return remove(found, status)
+    except ContainerMissing:
+        return []
+    finally:
+        os.close(lock)
 
 
 def remove(record: "Record", status: str = "stopped") -> list[str]:
-    """Kill what lives, remove the cgroup, run poststop hooks, remove the directory. Returns the hooks' warnings."""
+    """Kill what lives, remove the cgroup, run poststop hooks, remove the directory. Returns the hooks' warnings.
+
+    The caller holds the lock.
+    """
     if status != "stopped":
         _kill_first(record)
     group = record.group()
@@ -133,16 +171,20 @@ def _poststop(record: "Record") -> list[str]:
 
 def remove_directory(path: str) -> None:
     """Remove a state directory; the record goes last, so that a crash on the way leaves it to the next delete."""
-    try:
-        entries = os.listdir(path)
-    except FileNotFoundError:
-        return
-    for name in sorted(entries, key=lambda name: (name == state.STATE, name)):
+    for _ in range(100):
         try:
-            os.unlink(os.path.join(path, name))
-        except (FileNotFoundError, IsADirectoryError):
-            continue
-    try:
-        os.rmdir(path)
-    except OSError:
-        return
+            entries = os.listdir(path)
+        except FileNotFoundError:
+            return
+        for name in sorted(entries, key=lambda name: (name == state.STATE, name)):
+            try:
+                os.unlink(os.path.join(path, name))
+            except (FileNotFoundError, IsADirectoryError):
+                continue
+        try:
+            os.rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            continue  # another command has put its lock file there meanwhile: it finds no container, and goes

@@ -37,12 +37,12 @@ def run(options: Globals, arguments: Arguments) -> int:
             code = foreground.run(created.pid, created.pidfd)
         except BaseException:
             if not keep:
-                removing.remove(created.record, "running")
+                removing.discard(created.record, "running")
             raise
     finally:
         foreground.close()
     if not keep:
-        for warning in removing.remove(created.record):
+        for warning in removing.discard(created.record):
             log.warn(warning)
     return code
 
@@ -62,6 +62,6 @@ def _detached(options: Globals, arguments: Arguments, wanted: Options, bundle: s
     try:
         _start(created)
     except RailcarError:
-        removing.remove(created.record, "running")
+        removing.discard(created.record, "running")
         raise
     return 0
