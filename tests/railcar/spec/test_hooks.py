@@ -77,7 +77,8 @@ def test_line_021_a_hook_that_never_ends_is_ended(logged: Any, kind: str) -> Non
     done = logged.run("true", fails=kind != "poststop")
     assert f"error running {kind} hook #0: /bin/sh: it ran past its timeout of 1 s" in done.stderr
     if kind in IN_HOST:  # the others see pids of the container's namespace, which ends with it
-        assert not Path(f"/proc/{lines(logged, 'pid')[0]}").exists()
+        # On a slow machine its time may be over before it has said who it is.
+        assert [pid for pid in lines(logged, "pid") if Path(f"/proc/{pid}").exists()] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

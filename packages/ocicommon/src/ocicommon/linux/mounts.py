@@ -166,12 +166,15 @@ def filesystem_log(fd: int) -> list[str]:
     """What the filesystem had to say about its options (``e fs: Bad value for 'size'``), emptied by reading."""
     import os
 
-    messages = []
+    messages: list[str] = []
     while True:
         try:
-            messages.append(os.read(fd, 4096).decode("utf-8", "replace").strip())
+            message = os.read(fd, 4096)
         except OSError:
             return messages
+        if not message:
+            return messages
+        messages.append(message.decode("utf-8", "replace").strip())
 
 
 def mount_setattr(
