@@ -59,6 +59,7 @@ openjdk-17-jre-headless maven
 texlive-base
 qemu-utils
 gnuplot-nox
+libreoffice
 r-base-core
 octave
 """
@@ -105,6 +106,26 @@ def apt(shared: Path, sources: Sources) -> list[str]:
     return command
 
 
+def explained(universe: Universe, ours: set[str], theirs: set[str]) -> bool:
+    """Whether two choices differ by alternatives alone: each differing package is one of several that a package of both
+    would do with (such as gnupg | gpg, settled by what is in when it is looked at), or is needed by such a one."""
+    differing = ours ^ theirs
+    needs: dict[str, list[set[str]]] = {}
+    for name in ours | theirs:
+        record = universe.candidate(name)
+        assert record is not None, name
+        groups = record.relations("Pre-Depends", "Depends")
+        needs[name] = [{target.name for one in group for target in universe._targets(one)} for group in groups]
+    reached = {name for common in ours & theirs for group in needs[common] if len(group) > 1 for name in group}
+    pending = list(reached & differing)
+    while pending:
+        for group in needs[pending.pop()]:
+            fresh = (group & differing) - reached
+            reached |= fresh
+            pending += fresh
+    return differing <= reached
+
+
 @pytest.mark.parametrize("request_", REQUESTS.strip().splitlines())
 def test_the_choice_of_packages_is_apts(sources: Sources, apt: list[str], request_: str) -> None:
     wanted = request_.split()
@@ -117,7 +138,10 @@ def test_the_choice_of_packages_is_apts(sources: Sources, apt: list[str], reques
     lines = [line.split() for line in said.stdout.splitlines() if line.startswith("Inst ")]
     expected = {(words[1].partition(":")[0], words[2].lstrip("(")) for words in lines}
     records, _ = universe.solve([universe.choose(name) for name in wanted])
-    assert {(record.name, record.version) for record in records} == expected
+    found = {(record.name, record.version) for record in records}
+    versions = dict(expected)
+    assert all(versions.get(name, version) == version for name, version in found)
+    assert found == expected or explained(universe, {name for name, _ in found}, {name for name, _ in expected})
 
 
 def test_nginx_loads_with_everything_its_binary_needs(sources: Sources, shared: Path) -> None:
