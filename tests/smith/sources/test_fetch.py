@@ -152,9 +152,20 @@ def test_a_proxy_is_used_for_http(fetcher: Fetcher, raw: Any, monkeypatch: pytes
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     url, seen = raw(answer("200 OK", DATA))
-    monkeypatch.setenv("http_proxy", url)
+    monkeypatch.setenv("http_proxy", url.replace("http://", "http://me:secret@"))
     assert fetcher.fetch("http://mirror.invalid/debian/x", SHA256) == SHA256
     assert seen[0].startswith(b"GET http://mirror.invalid/debian/x HTTP/1.1")
+    assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in seen[0]
+
+
+def test_a_proxy_is_asked_for_a_tunnel_for_https(fetcher: Fetcher, raw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    url, seen = raw(*[answer("407 Proxy Authentication Required")] * 4)
+    monkeypatch.setenv("https_proxy", url)
+    with pytest.raises(SmithError, match="407"):
+        fetcher.fetch("https://mirror.invalid/debian/x", SHA256)
+    assert seen[0].startswith(b"CONNECT mirror.invalid:443 HTTP/1.")
 
 
 def test_the_first_failure_of_several_ends_them_all() -> None:

@@ -228,18 +228,25 @@ class Fetcher:
         ):
             pair = (urllib.parse.unquote(first.username), urllib.parse.unquote(first.password or ""))
         if pair is not None:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{pair[0]}:{pair[1]}".encode()).decode()
+            headers["Authorization"] = _basic(*pair)
+        if parts.scheme == "http" and (via := self._proxy(parts)) is not None:
+            headers |= _proxy_headers(via)
         return headers
+
+    def _proxy(self, parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
+        """The proxy for an address, by the environment (http_proxy, no_proxy), else by `proxies`."""
+        if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        proxy = urllib.request.getproxies().get(parts.scheme) or self.proxies.get(parts.scheme)
+        return urllib.parse.urlsplit(proxy if "//" in proxy else f"http://{proxy}") if proxy else None
 
     def _connection(self, url: str, parts: urllib.parse.SplitResult) -> tuple[http.client.HTTPConnection, str]:
         host = parts.hostname or ""
-        proxy = None
-        if not urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-            proxy = urllib.request.getproxies().get(parts.scheme) or self.proxies.get(parts.scheme)
+        via = self._proxy(parts)
         target = urllib.parse.quote(parts.path or "/", safe="/%:=&~+,;@!$*'()") + (
             f"?{parts.query}" if parts.query else ""
         )
-        if proxy and parts.scheme == "http":
+        if via is not None and parts.scheme == "http":
             bare = parts.netloc.rpartition("@")[2]
             target = f"http://{bare}{target}"
         connections: dict[tuple[str, str, int | None], http.client.HTTPConnection] = self._local.__dict__.setdefault(
@@ -248,13 +255,14 @@ class Fetcher:
         key = (parts.scheme, host, parts.port)
         connection = connections.get(key)
         if connection is None:
-            connection = self._connect(url, parts, proxy)
+            connection = self._connect(url, parts, via)
             connections[key] = connection
         return connection, target
 
-    def _connect(self, url: str, parts: urllib.parse.SplitResult, proxy: str | None) -> http.client.HTTPConnection:
+    def _connect(
+        self, url: str, parts: urllib.parse.SplitResult, via: urllib.parse.SplitResult | None
+    ) -> http.client.HTTPConnection:
         host, port = parts.hostname or "", parts.port
-        via = urllib.parse.urlsplit(proxy if proxy and "//" in proxy else f"http://{proxy}") if proxy else None
         if parts.scheme == "http":
             if via is not None:
                 return http.client.HTTPConnection(via.hostname or "", via.port or 3128, timeout=self.timeout)
@@ -264,7 +272,7 @@ class Fetcher:
             tunnel = http.client.HTTPSConnection(
                 via.hostname or "", via.port or 3128, timeout=self.timeout, context=context
             )
-            tunnel.set_tunnel(host, port or 443)
+            tunnel.set_tunnel(host, port or 443, _proxy_headers(via))
             return tunnel
         return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context)
 
@@ -283,6 +291,17 @@ class Fetcher:
         connection = connections.pop((parts.scheme, parts.hostname or "", parts.port), None)
         if connection is not None:
             connection.close()
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _proxy_headers(via: urllib.parse.SplitResult) -> dict[str, str]:
+    if via.username is None:
+        return {}
+    pair = urllib.parse.unquote(via.username), urllib.parse.unquote(via.password or "")
+    return {"Proxy-Authorization": _basic(*pair)}
 
 
 def _key(url: str) -> str:
@@ -305,6 +324,8 @@ def _reason(error: Exception) -> str:
         return "the server did not answer in time"
     if isinstance(error, OSError) and error.strerror:
         return f"no connection: {error.strerror}"
+    if isinstance(error, OSError) and str(error):
+        return f"no connection: {error}"
     return f"the answer broke off ({type(error).__name__})"
 
 

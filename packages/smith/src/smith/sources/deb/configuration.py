@@ -257,4 +257,4 @@ def trusted_keyrings(etc: str = "/etc/apt", share: str = "/usr/share/keyrings") 
     """The keys that sources without Signed-By are checked against: apt's own, else the archive keyrings."""
     own = sorted(glob.glob(f"{etc}/trusted.gpg.d/*.gpg") + glob.glob(f"{etc}/trusted.gpg.d/*.asc"))
     own += [path for path in (f"{etc}/trusted.gpg",) if os.path.isfile(path) and os.path.getsize(path)]
-    return tuple(own) or tuple(sorted(glob.glob(f"{share}/*-archive-keyring.gpg")))
+    return tuple(own) or tuple(sorted(glob.glob(f"{share}/*-archive-keyring.[gp]*")))
