@@ -8,7 +8,7 @@ import os
 from ocicommon.linux import lockdown
 from ocicommon.linux.capabilities import capget
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
-from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal
+from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal, strings
 
 from railcar import birth, handshake, identity, lookup, placing, stub, tracing
 from railcar.errors import StepError
@@ -248,26 +248,27 @@ def finish(job: Job) -> None:
     if job.waits_in_python():
         _wait_in_python(job, process)
         return
-    found: list[bytes] = []
-
     load = _loader(job) if job.filter is not None and job.filter.place == "python" else None
+    # What the exec takes is built before a filter is in, which may not let memory be asked for.
+    argv: list[Any] = []
+    environment = strings(process.environment)
 
     def look_up() -> None:
-        found.append(lookup.find(process.arguments[0], process.search, job.emulated))
+        path = lookup.find(process.arguments[0], process.search, job.emulated)
+        argv.append(strings([b"railcar", path, *process.arguments]))
         if load is not None:
             identity.limit(process)
 
+    _pass_on(job, True)
     identity.become(process, load, look_up, stub=True)
     tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
-    _pass_on(job, True)
-    argv = [b"railcar", found[0], *process.arguments]
     job.channel.ask(handshake.READY)
     set_parent_death_signal(0)
     if load is None:
         identity.limit(process)
-    execveat(job.stub, "", argv, process.environment)
+    execveat(job.stub, "", argv[0], environment)
 
 
 def _loader(job: Job) -> "Any":
@@ -321,10 +322,13 @@ def _wait_in_python(job: Job, process: "Process") -> None:
 def _start_from_python(job: Job, process: "Process") -> None:
     load = _loader(job) if job.filter is not None and job.filter.place != "stub" else None
     use_stub = job.stub >= 0 and not (job.filter is not None and job.filter.place == "last")
-    found: list[bytes] = []
+    program: list[Any] = []
+    environment = strings(process.environment)
 
     def look_up() -> None:
-        found.append(lookup.find(process.arguments[0], process.search, job.emulated))
+        path = lookup.find(process.arguments[0], process.search, job.emulated)
+        program.append(path)
+        program.append(strings([b"railcar", path, *process.arguments] if use_stub else process.arguments))
         if not use_stub:
             os.write(job.reply, b"S")
         identity.limit(process)
@@ -334,5 +338,5 @@ def _start_from_python(job: Job, process: "Process") -> None:
         os.write(job.go, b"G")  # the stub waits for a byte as well: this one is for it
     identity.become(process, load, look_up, stub=use_stub)
     if use_stub:
-        execveat(job.stub, "", [b"railcar", found[0], *process.arguments], process.environment)
-    execve(found[0], process.arguments, process.environment)
+        execveat(job.stub, "", program[1], environment)
+    execve(program[0], program[1], environment)
