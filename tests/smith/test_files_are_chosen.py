@@ -217,6 +217,17 @@ def test_a_package_that_is_not_there_is_named(run_smith: Any, make_image: Any) -
     assert "no package 'gone' is there; it has 3 packages, such as app, meta, other" in done.stderr
 
 
+def test_a_microcontainer_is_a_source_too(run_smith: Any, make_image: Any, read_image: Any) -> None:
+    packaged(make_image, run_smith.folder)
+    run_smith.yaml("package: in.tar\npackages: [app, other]\n")
+    run_smith("-i", "first.tar")
+    run_smith.yaml("package: first.tar\npackages: [other]\n")
+    run_smith("-i", "second.tar")
+    members = read_image(run_smith.folder / "second.tar").members()
+    assert "usr/bin/other" in members
+    assert "usr/bin/app" not in members
+
+
 def test_a_package_of_documentation_alone_is_no_image(run_smith: Any, make_image: Any) -> None:
     packaged(make_image, run_smith.folder)
     run_smith.yaml("package: in.tar\npackages: [meta]\n")

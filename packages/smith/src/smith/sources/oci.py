@@ -1,18 +1,20 @@
 """`type: oci`: an image file or folder, a container engine's store, or a registry, as a tree."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 
-from smith import installed
+from smith import imagefile, installed, recipe
 from smith.cache import Cache
 from smith.errors import ConfigError, MissingToolError, SmithError
 from smith.imagefile import Image, open_image
 from smith.origin import split_tag
 from smith.progress import Progress
-from smith.sources import Input, SourceResult
+from smith.sources import Input, Package, SourceResult
 from smith.spec import Spec
 
 STORES = {
@@ -29,7 +31,7 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
 def load_image(image: Image, progress: Progress) -> SourceResult:
     """An opened image as a source: its tree, packages, config and the digests of what was read."""
     tree = image.tree(progress)
-    found = installed.packages(tree)
+    found = _with_links(image, installed.packages(tree))
     installed.own_files(tree, found)
     inputs = []
     if image.digest:
@@ -38,6 +40,18 @@ def load_image(image: Image, progress: Progress) -> SourceResult:
         digest = str(layer.descriptor.get("digest") or layer.diff_id).removeprefix("sha256:")
         inputs.append(Input("layer", image.what, digest, layer.blob.size))
     return SourceResult(tree, found, inputs, image.config, image.platform)
+
+
+def _with_links(image: Image, packages: list[Package]) -> list[Package]:
+    """smith's own images list symlinks by their reasons alone: a stripped dpkg database has checksums of files only."""
+    raw = json.loads(imagefile.documents(image).get(recipe.REASONS_TYPE, b"{}"))
+    owned: dict[str, set[str]] = {}
+    for path, reason in raw.items() if isinstance(raw, dict) else ():
+        if isinstance(reason, dict) and reason.get("package"):
+            owned.setdefault(str(reason["package"]), set()).add(path)
+    return [
+        replace(package, files=tuple(sorted({*package.files, *owned.get(package.name, ())}))) for package in packages
+    ]
 
 
 def fetch(spec: Spec, cache: Cache, progress: Progress) -> Image:
