@@ -9,6 +9,7 @@ import argparse
 import http.client
 import json
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -67,26 +68,26 @@ class Steps:
         return said
 
 
-def leftovers(work: Path) -> list[str]:
+def leftovers(work: Path, tools: Path) -> list[str]:
     """What the container or the session left on this machine: their mounts, loop devices and cgroups."""
-    marks = (str(work), "/dev/crashcart", str(IMAGE))
+    marks = (str(work), "/dev/crashcart", str(tools))
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(m in line for m in marks)]
     backing = [path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
     # A walk, since it passes over what others remove meanwhile.
     groups = [above for above, _, _ in os.walk("/sys/fs/cgroup") if f"demo-nginx-{os.getpid()}" in above]
-    return [*mounts, *(path for path in backing if path == str(IMAGE)), *groups]
+    return [*mounts, *(path for path in backing if path == str(tools)), *groups]
 
 
 def in_network_of(pid: int, job: Callable[[], str]) -> str:
-    """Do a job in the network (and, for a normal user, user) namespace of a process; a child does it and reports."""
+    """Do a job in the network of a process; a child does it and reports. A normal user's container has ours."""
+    if os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+        return job()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            kinds = ("net",) if os.geteuid() == 0 else ("user", "net")
-            for descriptor in [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in kinds]:
-                namespaces.setns(descriptor, 0)
+            namespaces.setns(os.open(f"/proc/{pid}/ns/net", os.O_RDONLY), 0)
             os.write(writer, job().encode())
             code = 0
         except OSError as error:
@@ -125,23 +126,26 @@ def count(path: Path) -> tuple[int, int]:
     return len(files), sum(each.stat().st_size for each in files)
 
 
-def tools_image(steps: Steps) -> Path:
+def has_subordinate_ids() -> bool:
+    """Whether this user may map ids beyond its own (subuid(5)), by the newuidmap of the package uidmap."""
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        owners = {line.partition(":")[0] for line in Path("/etc/subuid").read_text().splitlines()}
+    except (KeyError, OSError):
+        return False
+    return bool(owners & {name, str(os.geteuid())}) and shutil.which("newuidmap") is not None
+
+
+def tools_image(steps: Steps, image: Path) -> Path:
     """crashcart's small image, built once: the next run finds it."""
-    if not IMAGE.exists():
-        IMAGE.parent.mkdir(parents=True, exist_ok=True)
-        steps.run(
-            "Build the debugging image (kept for the next run)",
-            BIN / "crashcart",
-            "build",
-            "--preset",
-            "tiny",
-            "-o",
-            IMAGE,
-        )
-    return IMAGE
+    if not image.exists():
+        image.parent.mkdir(parents=True, exist_ok=True)
+        title = "crashcart: an image of debugging tools (kept for the next run)"
+        steps.run(title, BIN / "crashcart", "build", "--preset", "tiny", "-o", image)
+    return image
 
 
-def demonstrate(steps: Steps, work: Path) -> dict[str, Any]:
+def demonstrate(steps: Steps, work: Path, tools: Path) -> dict[str, Any]:
     """All steps; return the figures."""
     root = work / "state"
     name = f"demo-nginx-{os.getpid()}"
@@ -155,7 +159,7 @@ def demonstrate(steps: Steps, work: Path) -> dict[str, Any]:
     )  # fmt: skip
     steps.say(f"  {report['digest']}")
     steps.run("smith: a bundle of it", BIN / "smith", "unpack", image, bundle)
-    tools = tools_image(steps)
+    tools_image(steps, tools)
     running = False
     try:
         steps.run(
@@ -195,18 +199,26 @@ def demonstrate(steps: Steps, work: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="keep the image and the bundle, and say where they are")
+    parser.add_argument("--tools", type=Path, default=IMAGE, help="crashcart's image; made where it is missing")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     missing = [name for name in TOOLS if not (BIN / name).exists()]
     if missing:
         print(f"error: {', '.join(missing)} is not installed beside {sys.executable}: run tools/demo", file=sys.stderr)
         return 1
+    if os.geteuid() != 0 and not has_subordinate_ids():
+        print(
+            "error: a container of this user's needs subordinate ids, and /etc/subuid has none for it; as root: "
+            f"usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {os.geteuid()}, and install uidmap",
+            file=sys.stderr,
+        )
+        return 1
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     steps = Steps()
     work = Path(tempfile.mkdtemp(prefix="demo."))
     try:
         shutil.copytree(HERE / "demonstration.d", work / "nginx")
-        figures = demonstrate(steps, work)
+        figures = demonstrate(steps, work, options.tools.absolute())
     except Stopped as stopped:
         print(f"\nerror: {stopped}", file=sys.stderr)
         return 1
@@ -215,7 +227,7 @@ def main() -> int:
             print(f"\nKept: {work}")
         else:
             subprocess.run(["rm", "-rf", "--one-file-system", str(work)], check=False)
-    left = leftovers(work)
+    left = leftovers(work, options.tools.absolute())
     steps.say("\nWhat it came to")
     sizes = {
         "nginx and all it depends on, installed": figures["size of the closure"],

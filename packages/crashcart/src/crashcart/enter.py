@@ -55,7 +55,25 @@ def open_tools(name: str | None, directory: str | None) -> image.Tools:
     """The tools a command line asks for, not yet anywhere."""
     if directory:
         return image.open_directory(directory)
-    return image.open_image(image.locate(name, dict(os.environ)))
+    path = image.locate(name, dict(os.environ))
+    if os.geteuid() != 0:
+        return _without_root(path)
+    return image.open_image(path)
+
+
+def _without_root(path: str) -> image.Tools:
+    """Only root may mount an image; its files do as well."""
+    try:
+        with open(path, "rb") as file:
+            filesystem = image.identify(file.read(4096))
+    except OSError as error:
+        raise CrashcartError(f"cannot read image {path}: {error.strerror}; for a directory use --dir") from error
+    if not filesystem:
+        raise CrashcartError(f"{path} is no image of tools: `crashcart build` makes one")
+    from crashcart import unpacked
+
+    report.note(f"without root {path} cannot be mounted: its files are unpacked into the cache and side-loaded")
+    return image.open_directory(unpacked.directory(path, filesystem, dict(os.environ)))
 
 
 def _become_owner(entry: Entry, target: Target) -> None:

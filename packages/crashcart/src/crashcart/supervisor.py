@@ -104,7 +104,10 @@ def _hide() -> None:
     with open("/proc/self/stat", "rb", 0) as file:
         stat = file.read()
     fields = stat[stat.rindex(b")") + 2 :].split()
-    memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # a user's own non-dumpable process is root's in /proc; what it shows is that user's anyway
     try:
         for first, end in ((int(fields[45]), int(fields[46])), (int(fields[47]), int(fields[48]))):
             os.pwrite(memory, b"\0" * (end - first), first)
