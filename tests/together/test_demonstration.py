@@ -79,7 +79,7 @@ def test_demo_serves_a_page_and_leaves_nothing(place: Path, tools: Path) -> None
 
 @pytest.mark.root
 def test_demo_says_what_a_normal_user_lacks(place: Path, smith: Path) -> None:
-    """nobody has no subordinate ids anywhere. That the demo works for a user who has some, `tools/fresh --user` shows."""
+    """nobody has no subordinate ids. That the demo works for a user who has some, `tools/fresh --user` shows."""
     if subprocess.run([*AS_NOBODY, smith, "--version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("another user cannot reach the installed smith: the checkout lies below a closed directory")
     script = [*AS_NOBODY, sys.executable, str(ROOT / "tools/demonstration.py")]
