@@ -181,3 +181,29 @@ def test_the_first_failure_of_several_ends_them_all() -> None:
     with pytest.raises(VerificationError, match="first"):
         in_parallel(work, list(range(500)), 1)
     assert len(begun) < 500
+
+
+def test_a_failure_ends_the_transfers_under_way(fetcher: Fetcher, raw: Any) -> None:
+    """The slow one sends for ever: without the stop this would not return."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(1 << 20))
+            try:
+                while True:
+                    connection.sendall(bytes(1 << 16))
+            except OSError:
+                return
+
+    threading.Thread(target=drip, daemon=True).start()
+    slow = f"http://127.0.0.1:{listener.getsockname()[1]}/slow"
+    missing, _ = raw(answer("404 Not Found"))
+    with listener, pytest.raises(NotFoundError):
+        fetcher.fetch_all([(slow, "1" * 64, None), (missing, "2" * 64, None)])
+    assert not fetcher.cache.has("1" * 64)

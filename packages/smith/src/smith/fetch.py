@@ -82,6 +82,11 @@ class Fetcher:
 
     def __post_init__(self) -> None:
         self._local = threading.local()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End every transfer under way in other threads, with an error there."""
+        self._stopped.set()
 
     def fetch(self, url: str, sha256: str | None = None, size: int | None = None) -> str:
         """Bring one file into the cache, unless it is there, and return its SHA-256.
@@ -111,7 +116,7 @@ class Fetcher:
 
     def fetch_all(self, items: Iterable[tuple[str, str | None, int | None]], threads: int = 6) -> list[str]:
         """Fetch (url, sha256, size) triples in parallel; the SHA-256 of each, in the order given."""
-        return in_parallel(lambda item: self.fetch(*item), list(items), threads)
+        return in_parallel(lambda item: self.fetch(*item), list(items), threads, self.stop)
 
     def stream(self, url: str, sink: _Sink, limit: int | None = None) -> None:
         """Write what `url` names into `sink`, beginning again after a passing failure."""
@@ -198,6 +203,8 @@ class Fetcher:
                 done += len(data)
                 if limit is not None and done > limit:
                     raise SmithError(f"{label}: the server sends more than the promised {limit} bytes")
+                if self._stopped.is_set():
+                    raise SmithError(f"{label}: stopped")
                 sink.write(data)
                 task.advance(len(data))
         finally:
@@ -332,8 +339,13 @@ def _reason(error: Exception) -> str:
 _Item = TypeVar("_Item")
 
 
-def in_parallel(work: Callable[[_Item], _Result], items: list[_Item], threads: int) -> list[_Result]:
-    """`work` on every item by a few threads; results in order. The first failure stops what has not begun yet."""
+def in_parallel(
+    work: Callable[[_Item], _Result], items: list[_Item], threads: int, stop: Callable[[], None] | None = None
+) -> list[_Result]:
+    """`work` on every item by a few threads; results in order.
+
+    The first failure (or ctrl-C) stops what has not begun yet, and by `stop` what is under way.
+    """
     if len(items) < 2:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(min(threads, len(items)))
@@ -342,5 +354,9 @@ def in_parallel(work: Callable[[_Item], _Result], items: list[_Item], threads: i
         for future in as_completed(futures):
             future.result()
         return [future.result() for future in futures]
+    except BaseException:
+        if stop is not None:
+            stop()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

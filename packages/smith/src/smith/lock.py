@@ -190,7 +190,7 @@ def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResu
         return _compared(spec, lock, cache, progress)
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
     entries = lock.packages()
-    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), entries, 6)
+    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), entries, 6, fetcher.stop)
     module = importlib.import_module(f"smith.sources.{lock.type}.locked")
     others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in PACKAGE]
     result: SourceResult = module.load(entries, cache, lock.platform, others)

@@ -161,7 +161,7 @@ def fetch_package(record: Record, fetcher: Fetcher) -> str:
 
 def fetch_packages(records: Sequence[Record], fetcher: Fetcher) -> list[str]:
     """All of them, in parallel; SHA-256 in order."""
-    return in_parallel(lambda record: fetch_package(record, fetcher), list(records), 6)
+    return in_parallel(lambda record: fetch_package(record, fetcher), list(records), 6, fetcher.stop)
 
 
 def local(path: str, cache: Cache) -> tuple[Record, str]:
