@@ -213,3 +213,7 @@ def test_pidfd_sockets_are_told_by_name(bundle: Any, runner: Any, tmp_path: Path
     done = runner("create", "--pidfd-socket", path, "--bundle", bundle("true").write().path, runner.id())
     assert done.returncode == 1
     assert "pidfd socket" in done.stderr
+
+
+def test_version_by_its_letter(runner: Any) -> None:
+    assert runner.ok("-v") == runner.ok("--version")

@@ -61,7 +61,7 @@ GLOBAL = (
     Option("rootless", "text", "Ignore cgroups that cannot be had: true, false or auto", "", "WHEN", "auto"),
     Option("criu", "text", "The criu program", "", "PATH", hidden=True),
     Option("trace", "text", "File that gets a span per step, as JSON lines (also RAILCAR_TRACE)", "", "FILE"),
-    Option("version", "flag", "Print the version and exit"),
+    Option("version", "flag", "Print the version and exit", "v"),
     Option("help", "flag", "Show this and exit", "h"),
 )
 

@@ -63,7 +63,7 @@ def rules(profile: Mapping[str, Any]) -> list[Rule]:
             raise SeccompError(f"seccomp.syscalls[{index}].names: not all of {names!r} are names")
         action = action_value(entry.get("action"), entry.get("errnoRet"), f"seccomp.syscalls[{index}].action")
         if action == RET_USER_NOTIF and "write" in names:
-            raise SeccompError(f"seccomp.syscalls[{index}]: SCMP_ACT_NOTIFY cannot be used for the write system call")
+            raise SeccompError(f"seccomp.syscalls[{index}]: SCMP_ACT_NOTIFY cannot be used for the write syscall")
         arguments = _list(entry.get("args"), f"seccomp.syscalls[{index}].args")
         found.append((names, action, _alternatives(arguments, index) if arguments else []))
     return found
