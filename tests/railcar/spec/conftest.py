@@ -196,10 +196,15 @@ def box(railcar: Path) -> Iterator[Box]:
         pytest.skip("needs busybox (Debian: busybox-static)")
     directory = Path(tempfile.mkdtemp(prefix="railcar-rootfs-", dir="/var/tmp"))
     directory.chmod(0o755)
+    made = Box(directory, railcar)
     try:
-        yield Box(directory, railcar)
+        yield made
     finally:
+        for left in (directory / "state").glob("*/state.json"):
+            made.railcar("delete", "--force", left.parent.name, check=False)
         shutil.rmtree(directory)
+    assert str(directory) not in Path("/proc/self/mountinfo").read_text()
+    assert list(Path("/sys/fs/cgroup").glob(f"*/{directory.name}")) == []
 
 
 def parse_mountinfo(text: str) -> dict[str, dict[str, str]]:
