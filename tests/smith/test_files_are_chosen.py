@@ -105,6 +105,15 @@ def test_links_to_folders_bring_what_is_in_them() -> None:
     assert set(chosen(tree, "/etc/app").chosen) == {"etc/app", "opt/app/conf", "opt/app/conf/a"}
 
 
+def test_a_folder_taken_bare_is_gone_into_when_a_glob_wants_all() -> None:
+    tree = tree_of({"opt/link": "real", "opt/real/deep/file": b"1"})
+    selection = Selection(tree, Excludes(()))
+    selection.take("opt/link", Reason("package", "", "p"), recursive=False)
+    assert set(selection.chosen) == {"opt/link", "opt/real"}
+    take_paths(selection, parse("paths: [/]").paths, "smith.yaml")
+    assert "opt/real/deep/file" in selection.chosen
+
+
 def test_a_link_to_nothing_is_kept() -> None:
     assert set(chosen(tree_of({"etc/x": "/run/x"}), "/etc/*").chosen) == {"etc/x"}
 

@@ -89,6 +89,7 @@ class Selection:
         self.clutter: Excludes | None = None
         self.through_cache: set[str] = set()
         self.noted: set[str] = set()
+        self.descended: set[tuple[str, Excludes | None]] = set()
         self.ruled: set[str] = set()
         self.optional: set[str] = set()
 
@@ -120,13 +121,18 @@ class Selection:
         pending = [path]
         while pending:
             folder = pending.pop()
+            if (folder, self.clutter) in self.descended:
+                continue
+            self.descended.add((folder, self.clutter))
             for name in self.tree.children(folder):
                 below = f"{folder}/{name}" if folder else name
-                if below in self.chosen or below in self.excludes:
-                    continue
-                if self.clutter is not None and below in self.clutter:
+                if below in self.excludes or (self.clutter is not None and below in self.clutter):
                     continue
                 node = self.tree[below]
+                if below in self.chosen:
+                    if node.is_dir:
+                        pending.append(below)
+                    continue
                 if node.is_link:
                     walk = self.tree.walk(below)
                     recursive = walk.node is not None and walk.path not in self.chosen
