@@ -45,8 +45,8 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     ):
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     tracing.mark("plan")
-    state.make(root, container_id)
     creation = _Creation(root, container_id, plans, options)
+    state.make(root, container_id)
     try:
         return creation.run(relay)
     except BaseException as error:
