@@ -70,15 +70,22 @@ def release(record: "Record", go: int = -1) -> None:
 
 
 def _listen(reply: int, pidfd: int) -> bytes:
-    """All that comes until the last writer closes it, by exec or death."""
+    """All that comes until the last writer closes it, by exec or death.
+
+    A FIFO whose writer was gone before we opened it never wakes a poll: the death itself does.
+    """
     said = b""
     poller = poll()
     poller.register(reply, POLLIN)
+    if pidfd >= 0:
+        poller.register(pidfd, POLLIN)
     while True:
-        poller.poll()
+        dead = pidfd < 0 or any(fd == pidfd for fd, _ in poller.poll())
         try:
             piece = os.read(reply, 65536)
         except BlockingIOError:
+            if dead:
+                return said
             continue
         if not piece:
             return said
