@@ -217,10 +217,11 @@ def test_hot_commands_ask_little_of_the_kernel(runner: Any, bundle: MakeBundle, 
     made, name = bundle("sleep", "1000", docker=True), runner.id()
     runner.ok("--version")  # the archive is made by now
     for command, calls, files in (
-        (("create", "--bundle", made.path, name), 2600, 260),
-        (("state", name), 1400, 140),
-        (("start", name), 1600, 160),
-        (("delete", "--force", name), 2200, 240),
+        (("create", "--bundle", made.path, name), 1200, 140),
+        (("state", name), 700, 60),
+        (("start", name), 900, 80),
+        (("exec", name, "true"), 1050, 80),
+        (("delete", "--force", name), 950, 80),
     ):
         log = tmp_path / "log"
         null = subprocess.DEVNULL
