@@ -17,9 +17,9 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from smith.cache import CHUNK, Cache
 from smith.errors import SmithError
@@ -348,15 +348,30 @@ def in_parallel(
     """
     if len(items) < 2:
         return [work(item) for item in items]
+    failures: list[BaseException] = []
+
+    def one(item: _Item) -> _Result | None:
+        if failures:
+            return None
+        try:
+            return work(item)
+        except BaseException as error:
+            failures.append(error)
+            if stop is not None:
+                stop()
+            raise
+
     pool = ThreadPoolExecutor(min(threads, len(items)))
     try:
-        futures = [pool.submit(work, item) for item in items]
-        for future in as_completed(futures):
-            future.result()
-        return [future.result() for future in futures]
-    except BaseException:
+        futures = [pool.submit(one, item) for item in items]
+        wait(futures, return_when=FIRST_EXCEPTION)
+    except BaseException as error:
+        failures.append(error)
         if stop is not None:
             stop()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    if failures:
+        raise failures[0]
+    return [cast(_Result, future.result()) for future in futures]
