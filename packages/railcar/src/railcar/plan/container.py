@@ -2,7 +2,7 @@
 
 from ocicommon.linux.capabilities import capget, names
 
-from railcar import cgroups, config, stub
+from railcar import cgroups, config, spelling, stub
 from railcar.errors import ConfigError
 from railcar.plan import namespaces as namespace_plan
 from railcar.plan import process as process_plan
@@ -61,7 +61,7 @@ class Plans:
         linux = value.get("linux") or {}
         self.loaded = loaded
         self.hooks: dict[str, Any] = value.get("hooks") or {}
-        self.warnings: list[str] = []
+        self.warnings = spelling.warnings(value)
         self.process = None
         self.filter = None
         if value.get("process"):
