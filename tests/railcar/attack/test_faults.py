@@ -51,16 +51,21 @@ def run_with(strace, bundle, runtime, tmp_path, fault):
     trace = tmp_path / "trace"
     call = fault.split(":")[0]
     line = [strace, "-f", "-o", trace, "-e", f"trace={call}", "-e", f"inject={fault}"]
-    result = subprocess.run(
+    running = subprocess.Popen(
         [*line, runtime.command, "--root", runtime.root, "run", "--bundle", bundle.path, "attack"],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
+    try:
+        said = running.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        # A container that was created waits for its start, and strace for the container.
+        runtime.call("delete", "--force", "attack")
+        said = running.communicate(timeout=60)[1]
     text = trace.read_text(errors="replace")
-    return result.returncode, result.stderr, "(INJECTED)" in text or "+++ killed by SIGKILL" in text
+    return running.returncode, said, "(INJECTED)" in text or "+++ killed by SIGKILL" in text
 
 
 def processes(place):
