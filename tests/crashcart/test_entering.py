@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -310,3 +311,51 @@ def test_state_directory_record_of_another_process_is_not_entered(containers: Co
         assert "no running container" in done.stderr
     finally:
         path.write_text(json.dumps(kept))
+
+
+def test_container_of_railcar_is_entered_and_given_tools(containers: Containers, enter: Enter, railcar: Path) -> None:
+    container = containers(runtime=str(railcar))
+    done = enter(container, "sh", "-c", f"{MARKER}; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "tools\n", "")
+    assert enter(container, options=("-m",)).returncode == 0
+    assert container.execute("/dev/crashcart/bin/cat", "/dev/crashcart/etc/marker").stdout == "tools\n"
+    assert enter(container, options=("-u",)).returncode == 0
+
+
+def test_user_without_root_side_loads_a_directory_into_a_container_of_theirs(
+    crashcart: Path, open_directory: Path
+) -> None:
+    tree = support.busybox_tree(open_directory / "tools")
+    user = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
+    if (
+        shutil.which("setpriv") is None
+        or subprocess.run([*user, crashcart, "-V"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs setpriv, and an installation that other users can reach")
+    inner = ["unshare", "-Urmpf", "--mount-proc", "sh", "-c", "echo up; exec sleep 100000"]
+    with subprocess.Popen([*user, *inner], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        pid = 0
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"up\n":
+                pytest.skip("users may not make user namespaces here")
+            pid = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+            before = support.mountinfo(pid), support.members(pid)
+            words = [
+                *user,
+                str(crashcart),
+                "--dir",
+                str(tree),
+                str(pid),
+                "sh",
+                "-c",
+                "id -u; exit 5",
+            ]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, cwd="/")
+            assert (done.returncode, done.stdout, done.stderr) == (5, "0\n", "")
+            support.until(lambda: support.members(pid) <= before[1], "processes of the session are left")
+            assert support.mountinfo(pid) == before[0]
+        finally:
+            if pid:
+                os.kill(pid, 9)
+            process.kill()

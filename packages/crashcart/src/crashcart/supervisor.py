@@ -22,7 +22,7 @@ from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError, describe
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import commands, devices, entry, kernel, profile
+from crashcart import commands, devices, entry, kernel, procfs, profile
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
 
@@ -101,13 +101,13 @@ def _fail(control: _socket.socket, code: int, text: str) -> int:
 
 def _hide() -> None:
     """Blank our command line and environment: they are the host's, and the container can see our /proc/PID."""
-    with open("/proc/self/stat", "rb", 0) as file:
-        stat = file.read()
-    fields = stat[stat.rindex(b")") + 2 :].split()
+    process.set_name("crashcart")
     try:
         memory = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
-        return  # a user's own non-dumpable process is root's in /proc; what it shows is that user's anyway
+        return  # without root: then /proc/PID/environ is closed to the container too, for the same reason
+    stat = procfs.read("/proc/self/stat")
+    fields = stat[stat.rindex(b")") + 2 :].split()
     try:
         for first, end in ((int(fields[45]), int(fields[46])), (int(fields[47]), int(fields[48]))):
             os.pwrite(memory, b"\0" * (end - first), first)
@@ -116,7 +116,6 @@ def _hide() -> None:
         return  # not to be had in every sandbox, and no reason to fail
     finally:
         os.close(memory)
-    process.set_name("crashcart")
 
 
 def _close_others(plan: Plan, control: _socket.socket, streams: list[int]) -> None:
