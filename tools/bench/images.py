@@ -30,7 +30,8 @@ def source_yaml(preset: Path) -> tuple[str, str]:
     text = (preset / "smith.yaml").read_text(encoding="utf-8")
     packages = next(line for line in text.splitlines() if line.startswith("packages:"))
     name = packages.partition("[")[2].partition("]")[0].split(",")[0].strip()
-    everything = "paths: [{path: /, optional: true}]\nexcludes: [/etc/shadow, /etc/gshadow, /etc/default/cacerts]\ncmd: [/none]\n"
+    everything = "paths: [{path: /, optional: true}]\n"
+    everything += "excludes: [/etc/shadow, /etc/gshadow, /etc/default/cacerts]\ncmd: [/none]\n"
     whole = f"package: {name}\ntype: deb\n{packages}\n{everything}"
     return whole, f"package: source.tar\n{text}"
 
