@@ -55,7 +55,7 @@ class Helper:
                 self.socket = self._start()
             try:
                 socket.send_fds(self.socket, [data], descriptors)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):  # it died; a reset where it had not read all
                 self.close()
                 self.socket = self._start()
                 socket.send_fds(self.socket, [data], descriptors)
@@ -162,7 +162,7 @@ def pump(ours: dict[int, int], given: bytes) -> dict[int, bytes]:
                     try:
                         rest = rest[os.write(key.fd, rest) :]
                         done = not rest
-                    except BrokenPipeError:
+                    except (BrokenPipeError, ConnectionResetError):  # it died; a reset where it had not read all
                         done = True
                 else:
                     part = os.read(key.fd, 65536)
