@@ -1,6 +1,6 @@
 """Opening what is compressed: any layer or archive into an unnamed file, hashed on the way, with a limit.
 
-gzip (many members too), zstd, xz and bzip2 are told by their first bytes, never by a name.
+gzip (many members too), zstd, xz, bzip2 and the rare ones are told by their first bytes, never by a name.
 """
 
 import bz2
@@ -17,6 +17,7 @@ from typing import Any
 import zstandard
 from isal import isal_zlib
 
+from smith import rare
 from smith.content import CHUNK, Content, RegionContent
 from smith.errors import InputError
 
@@ -35,7 +36,7 @@ BOMB_RATIO = 250
 """Past BOMB_SIZE, data that grows more than this many times is a bomb (real layers stay under 50)."""
 MAX_WINDOW = 1 << 27
 
-MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"))
+MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"), *rare.MAGIC)
 
 
 class Unnamed:
@@ -88,7 +89,7 @@ class Hashing:
 
 
 def compression_of(start: bytes) -> str:
-    """gzip, zstd, xz, bzip2 or none, by the first bytes."""
+    """gzip, zstd, xz, bzip2, one of rare.KINDS or none, by the first bytes."""
     return next((name for magic, name in MAGIC if start.startswith(magic)), "none")
 
 
@@ -143,6 +144,9 @@ def expand(chunks: Iterable[bytes], compression: str, what: str) -> Iterator[byt
     """The inflated bytes of a stream, in pieces of bounded size. InputError when it is damaged or ends early."""
     if compression == "none":
         yield from chunks
+        return
+    if compression in rare.KINDS:
+        yield from rare.expand(chunks, compression, what)
         return
     try:
         yield from _zstd(chunks, what) if compression == "zstd" else _steps(chunks, compression, what)
