@@ -5,6 +5,7 @@ The user namespace comes first: without its privileges the mount namespace that 
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ocicommon.linux import mounts, namespaces
@@ -74,8 +75,10 @@ def become_root(entry: Entry) -> None:
     """Be the first user of the user namespace just entered; files made by an id that is not mapped are refused."""
     try:
         os.setgroups([])
-    except PermissionError:
-        pass  # denied in user namespaces that were made without privileges
+    except PermissionError as error:
+        # A user namespace made without privileges denies it; root's groups went before it was entered.
+        if error.errno != errno.EPERM:
+            raise
     os.setresgid(entry.gid, entry.gid, entry.gid)
     os.setresuid(entry.uid, entry.uid, entry.uid)
 
@@ -85,6 +88,9 @@ def enter(entry: Entry, *, private: bool) -> None:
 
     Afterwards the target's root directory is ours. SyscallError or OSError when the kernel refuses.
     """
+    if "user" in entry.fds and os.geteuid() == 0:
+        # Here, where it is permitted for certain: a user namespace may deny it, and the caller's groups would stay.
+        os.setgroups([])
     for name in _ORDER:
         if name in entry.fds:
             try:

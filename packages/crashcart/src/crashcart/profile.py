@@ -5,6 +5,7 @@ credentials(7), capabilities(7), seccomp(2).
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ocicommon.linux import capabilities, process
@@ -130,8 +131,10 @@ def apply(privileges: Privileges, attributes: int = -1) -> None:
 def _become(privileges: Privileges) -> None:
     try:
         os.setgroups(privileges.groups)
-    except PermissionError:
-        pass  # a user namespace made without privileges denies it, and its processes have no groups to lose
+    except PermissionError as error:
+        # A user namespace made without privileges denies it, and its processes have no groups to lose.
+        if error.errno != errno.EPERM:
+            raise
     os.setresgid(privileges.gid, privileges.gid, privileges.gid)
     os.setresuid(privileges.uid, privileges.uid, privileges.uid)
 
