@@ -121,11 +121,12 @@ def archive(prefix: Path) -> Path:
 
 def loaded_from(prefix: Path) -> str:
     """ "archive" or "files"."""
-    site = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    start = prefix / "lib" / f"python3.{sys.version_info.minor}" / "site-packages/railcar/__main__.py"
     code = (
-        f"import sys; sys.path.append({str(site)!r}); from railcar import bytecode; bytecode.use();"
+        f"import sys; sys.argv = ['railcar', '--version']; __file__ = {str(start)!r};"
+        f"source = open(__file__).read().rpartition('from railcar.cli.main')[0]; exec(source);"
         "import railcar.errors;"
-        "print('archive' if type(railcar.errors.__spec__.loader) is bytecode.Finder else 'files')"
+        "print('archive' if type(railcar.errors.__spec__.loader).__module__ == 'railcar.archive' else 'files')"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -168,6 +169,39 @@ def test_archive_of_another_user_is_not_used(copied: Path) -> None:
     assert loaded_from(copied) == "files"
 
 
+HOT = ("create", "run", "exec", "start", "state", "kill", "delete", "list")
+
+
+@pytest.mark.parametrize("command", HOT)
+def test_archive_has_a_whole_piece_for_each_hot_command(copied: Path, command: str) -> None:
+    """Nothing that a hot command imports as it is loaded comes from elsewhere, and `os` stays small."""
+    version(copied / "bin/railcar")
+    start = copied / "lib" / f"python3.{sys.version_info.minor}" / "site-packages/railcar/__main__.py"
+    code = (
+        f"import sys; sys.argv = ['railcar', {command!r}]; __file__ = {str(start)!r};"
+        "source = open(__file__).read().rpartition('from railcar.cli.main')[0];"
+        "exec(source); before = {name for name in sys.modules if name.startswith('railcar')};"
+        f"__import__('railcar.cli.{command}');"
+        "after = {name for name in sys.modules if name.startswith('railcar')};"
+        "print(ready, len(before) > 8, sorted(after - before), type(sys.modules['os']).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True True [] _System", done.stderr
+
+
+def test_small_os_becomes_the_real_one_when_more_is_asked_of_it(copied: Path) -> None:
+    version(copied / "bin/railcar")
+    start = copied / "lib" / f"python3.{sys.version_info.minor}" / "site-packages/railcar/__main__.py"
+    code = (
+        f"import sys; sys.argv = ['railcar', 'state']; __file__ = {str(start)!r};"
+        "source = open(__file__).read().rpartition('from railcar.cli.main')[0]; exec(source);"
+        "import os; small = os; os.environ['A'] = 'b'; import json, subprocess, pathlib;"
+        "import os; print(type(os).__name__, small.environ is os.environ, os.fsencode('a'), small.path.join('a', 'b'))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "module True b'a' a/b", done.stderr
+
+
 def modules(runner: Any, *arguments: str | Path) -> set[str]:
     """What a command imports, as the interpreter lists it."""
     import railcar as package
@@ -188,6 +222,7 @@ def modules(runner: Any, *arguments: str | Path) -> set[str]:
 @pytest.mark.parametrize("docker", [False, True])
 def test_hot_commands_import_nothing_heavy(runner: Any, bundle: MakeBundle, docker: bool) -> None:
     made, name = bundle("sleep", "1000", docker=docker), runner.id()
+    runner.ok("--version")  # the archive is made by now
     if docker:
         from ocicommon.linux.seccomp import default
 

@@ -1,4 +1,4 @@
-"""What hot commands import, compiled, in one file, so that a start opens one file instead of ninety.
+"""Makes the archive: what hot commands import, compiled, in one file, so that a start opens one file instead of ninety.
 
 The file lies in railcar's `__pycache__`, where the interpreter itself keeps what it compiled: who may write there may
 write the modules as well. It is made by the first start that may (usually the first as root), and is bound to the
@@ -9,90 +9,44 @@ import marshal
 import os
 import sys
 
+from railcar import archive
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import CodeType, ModuleType
+    from types import CodeType
     from typing import Any
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = os.path.join(_HOME, "railcar", "__pycache__", f"all.{sys.implementation.cache_tag}.bin")
 _PACKAGES = ("railcar", "ocicommon/linux")
-#: What starts before the archive is read, and what only commands use that nobody waits for.
+#: Commands that have a piece of their own, and what they import within functions each time.
+_HOT = {
+    "create": "railcar.cgroups.create railcar.cgroups.group railcar.console ocicommon.linux.keyring "
+    "ocicommon.linux.seccomp ocicommon.linux.sockets",
+    "run": "railcar.cgroups.create railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
+    "ocicommon.linux.seccomp ocicommon.linux.sockets",
+    "exec": "railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
+    "ocicommon.linux.seccomp ocicommon.linux.sockets",
+    "start": "railcar.cgroups.group",
+    "state": "railcar.cgroups.group",
+    "kill": "",
+    "delete": "railcar.cgroups.group",
+    "list": "railcar.cgroups.group",
+}
+_ALWAYS = ("railcar", "railcar.cli", "railcar.cli.main")
+#: What starts the archive, and what only commands use that nobody waits for.
 _RARE = """
-railcar railcar.__main__ railcar.bytecode railcar.library railcar.library_helper railcar.doctor railcar.features
+railcar.__main__ railcar.bytecode railcar.library railcar.helper railcar.doctor railcar.features
 railcar.cli.help railcar.cli.completion railcar.cli.man railcar.cli.spec railcar.cli.doctor railcar.cli.validate
 railcar.cli.features railcar.cli.inspect railcar.cli.events railcar.cli.update railcar.cgroups.systemd
 railcar.cgroups.dbus railcar.cgroups.stats railcar.cgroups.update ocicommon.linux.seccomp.default
 ocicommon.linux.recording ocicommon.linux.netlink ocicommon.linux.bpf ocicommon.linux.loop
 """
 _LEFT_OUT = frozenset(_RARE.split())
-
-
-class Finder:
-    """Finds modules in the archive; each is unmarshalled when it is imported."""
-
-    def __init__(self, index: "dict[str, tuple[int, int, bool, str]]", data: memoryview) -> None:
-        self._index, self._data = index, data
-
-    def find_spec(self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None) -> "Any":
-        """importlib's protocol for meta path finders."""
-        found = self._index.get(name)
-        if found is None:
-            return None
-        spec = _Spec(name, self, origin=found[3], is_package=found[2])
-        if found[2]:
-            spec.submodule_search_locations = [os.path.dirname(found[3])]
-        spec.has_location = True
-        return spec
-
-    def create_module(self, spec: "Any") -> None:
-        """The default module."""
-
-    def exec_module(self, module: "ModuleType") -> None:
-        """Run the module's code."""
-        start, length, _, _ = self._index[module.__name__]
-        exec(marshal.loads(self._data[start : start + length]), module.__dict__)
-
-    def get_code(self, name: str) -> "CodeType":
-        """The module's code, for `python -m`."""
-        start, length, _, _ = self._index[name]
-        code: CodeType = marshal.loads(self._data[start : start + length])
-        return code
-
-
-_Spec: "Any" = type(sys.__spec__)  # importlib.machinery.ModuleSpec, without importing importlib
-
-
-def stamp() -> str:
-    """What the archive is bound to: the interpreter's build, and when and as what these packages were installed."""
-    marks = [sys.version, _HOME]
-    for name in ("railcar/cli/main.py", "railcar/creating.py", "ocicommon/linux/calls.py", "ocicommon/__init__.py"):
-        found = os.stat(os.path.join(_HOME, name))
-        marks.append(f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}")
-    return "\n".join(marks)
-
-
-def use() -> bool:
-    """Have imports served from the archive; False when there is none that fits."""
-    try:
-        fd = os.open(PATH, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            found = os.fstat(fd)
-            # Of another user, or writable for others, it could hold anything.
-            if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
-                return False
-            data = os.read(fd, found.st_size)
-        finally:
-            os.close(fd)
-        length = int.from_bytes(data[:4], "little")
-        mark, index = marshal.loads(data[4 : 4 + length])
-        if len(data) != found.st_size or mark != stamp():
-            return False
-    except (OSError, ValueError, EOFError, TypeError):
-        return False
-    sys.meta_path.insert(0, Finder(index, memoryview(data)[4 + length :]))
-    return True
+#: Bytes before the first piece.
+_ROOM = 32768
+#: Extension modules that are files: found without a search.
+_EXTENSIONS = ("_json", "_ctypes", "_socket", "fcntl", "select", "_struct", "_posixsubprocess", "termios")
 
 
 def make() -> bool:
@@ -103,15 +57,44 @@ def make() -> bool:
     owner = os.stat(_HOME).st_uid
     if owner not in (0, os.geteuid()) or os.stat(_HOME).st_mode & 0o022:
         return False  # in a directory of another user, or of everybody, nothing is left that root would execute
-    mark = stamp()
-    body = bytearray()
-    index: dict[str, tuple[int, int, bool, str]] = {}
+    mark = archive.stamp(_HOME)
+    compiled: dict[str, tuple[str, bool, CodeType]] = {}
+    needs: dict[str, list[str]] = {}
     for name, path, package in _modules():
         with open(path, "rb") as file:
-            code = marshal.dumps(compile(file.read(), path, "exec", dont_inherit=True, optimize=2))
-        index[name] = (len(body), len(code), package, path)
-        body += code
-    head = marshal.dumps((mark, index))
+            source = file.read()
+        compiled[name] = (path, package, compile(source, path, "exec", dont_inherit=True, optimize=2))
+        needs[name] = _imported(source)
+    body = bytearray()
+
+    def add(value: "Any") -> tuple[int, int]:
+        piece = marshal.dumps(value)
+        body.extend(piece)
+        return len(body) - len(piece), len(piece)
+
+    # Places are counted from the file's start: the head has a fixed room.
+    pieces: dict[str, tuple[int, int]] = {}
+    for command, more in _HOT.items():
+        order: list[str] = []
+        seen: set[str] = set()
+        for name in (*_ALWAYS, f"railcar.cli.{command}", *more.split()):
+            _collect(name, needs, order, seen)
+        pieces[command] = add([(name, *compiled[name]) for name in order])
+    index = {name: (*_shifted(add(code)), package, path) for name, (path, package, code) in compiled.items()}
+    place = add(index)
+    head = marshal.dumps(
+        (
+            mark,
+            compiled["railcar.archive"][2],
+            {command: _shifted(found) for command, found in pieces.items()},
+            _shifted(place),
+            _extensions(),
+        )
+    )
+    if len(head) > _ROOM - 8:
+        return False
+    size = _ROOM + len(body)
+    start = len(head).to_bytes(4, "little") + size.to_bytes(4, "little") + head
     temporary = f"{PATH}.{os.getpid()}"
     try:
         os.makedirs(directory, exist_ok=True)
@@ -120,7 +103,7 @@ def make() -> bool:
         return False
     try:
         with open(fd, "wb", buffering=0) as out:
-            out.write(len(head).to_bytes(4, "little") + head + body)
+            out.write(start.ljust(_ROOM, b"\0") + body)
         os.rename(temporary, PATH)
     except OSError:
         try:
@@ -131,9 +114,56 @@ def make() -> bool:
     return True
 
 
+def _shifted(place: tuple[int, int]) -> tuple[int, int]:
+    return place[0] + _ROOM, place[1]
+
+
+def _imported(source: bytes) -> list[str]:
+    """What a module imports when it is imported itself, in order; of `from a import b`, both a and a.b."""
+    import ast
+
+    found: list[str] = []
+    waiting: list[ast.stmt] = list(ast.parse(source).body)
+    while waiting:
+        statement = waiting.pop(0)
+        if isinstance(statement, ast.Import):
+            found += [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            found.append(statement.module)
+            found += [f"{statement.module}.{alias.name}" for alias in statement.names]
+        elif isinstance(statement, ast.If):
+            if not (isinstance(statement.test, ast.Name) and statement.test.id == "TYPE_CHECKING"):
+                waiting[:0] = statement.body + statement.orelse
+        elif isinstance(statement, ast.Try):
+            waiting[:0] = statement.body
+    return found
+
+
+def _collect(name: str, needs: dict[str, list[str]], order: list[str], seen: set[str]) -> None:
+    """Put a module and all that it needs into `order`, each after what it needs."""
+    if name not in needs or name in seen:
+        return
+    seen.add(name)
+    for other in needs[name]:
+        _collect(other, needs, order, seen)
+    order.append(name)
+    _collect(name.rpartition(".")[0], needs, order, seen)
+
+
+def _extensions() -> dict[str, str]:
+    from importlib.machinery import ExtensionFileLoader, PathFinder
+
+    found = {}
+    for name in _EXTENSIONS:
+        spec = None if name in sys.builtin_module_names else PathFinder.find_spec(name)
+        if spec is not None and spec.origin and isinstance(spec.loader, ExtensionFileLoader):
+            found[name] = spec.origin
+    return found
+
+
 def _modules() -> "list[tuple[str, str, bool]]":
     """(name, file, whether it is a package) of everything that a start may import from here."""
-    found = []
+    found = [("ocicommon", os.path.join(_HOME, "ocicommon", "__init__.py"), True)]
     for package in _PACKAGES:
         for directory, names, files in os.walk(os.path.join(_HOME, package)):
             names[:] = [name for name in names if name != "__pycache__"]

@@ -4,9 +4,7 @@ import os
 import time
 from select import POLLIN, poll
 
-from ocicommon.linux.process import pidfd_open, pidfd_send_signal
-
-from railcar import documents, state
+from railcar import documents, pidfds, state
 from railcar.errors import ContainerMissing, RailcarError
 
 TYPE_CHECKING = False
@@ -120,7 +118,7 @@ def _kill_first(record: "Record") -> None:
 
 def _kill_and_wait(pidfd: int, record: "Record") -> None:
     try:
-        pidfd_send_signal(pidfd, 9)
+        pidfds.send(pidfd, 9)
     except OSError:
         pass
     poller = poll()
@@ -146,7 +144,7 @@ def _kill_creator(record: "Record") -> None:
     if not pid or pid == os.getpid() or not record._creator_alive():
         return
     try:
-        pidfd = pidfd_open(pid)
+        pidfd = pidfds.open_pid(pid)
     except OSError:
         return
     if record._creator_alive():

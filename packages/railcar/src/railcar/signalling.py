@@ -2,9 +2,7 @@
 
 import _signal  # type: ignore[import-not-found]
 
-from ocicommon.linux.process import pidfd_send_signal
-
-from railcar import state
+from railcar import pidfds, state
 from railcar.errors import RailcarError
 
 _SPECIAL = {"SIGRTMIN": 34, "SIGRTMAX": 64, "SIGIOT": 6, "SIGCLD": 17, "SIGPOLL": 29, "SIGSTKFLT": 16}
@@ -51,7 +49,7 @@ def kill(root: str, container_id: str, signal: int, everything: bool = False) ->
         group.kill(signal)
         return
     try:
-        pidfd_send_signal(pidfd, signal)
+        pidfds.send(pidfd, signal)
     except ProcessLookupError:
         raise RailcarError(f"cannot kill {container_id}: os: process already finished: container not running") from None
     except OSError as error:

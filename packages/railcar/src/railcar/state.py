@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 
-from railcar import documents
+from railcar import documents, pidfds
 from railcar.errors import ContainerMissing, RailcarError
 
 TYPE_CHECKING = False
@@ -97,12 +97,10 @@ class Record:
 
     def pidfd(self) -> int:
         """A pidfd of the first process, made sure of after opening; -1 when it is gone. The caller closes it."""
-        from ocicommon.linux.process import pidfd_open
-
         if not self.pid:
             return -1
         try:
-            fd: int = pidfd_open(self.pid)
+            fd: int = pidfds.open_pid(self.pid)
         except OSError:
             return -1
         if not self.alive():
@@ -192,8 +190,11 @@ def make(root: str, container_id: str) -> str:
     check_id(container_id)
     path = os.path.join(root, container_id)
     try:
-        os.makedirs(root, 0o711, exist_ok=True)
-        os.mkdir(path, 0o700)
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            os.makedirs(root, 0o711, exist_ok=True)
+            os.mkdir(path, 0o700)
     except FileExistsError:
         raise RailcarError(
             f'container "{container_id}" is already in {root}: delete it or choose another id: '

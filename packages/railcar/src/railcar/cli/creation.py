@@ -4,6 +4,7 @@ import os
 
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
+from railcar.cli.environment import variable
 from railcar.cli.parse import Arguments, Globals
 from railcar.errors import UsageError
 from railcar.plan.container import Options
@@ -31,8 +32,8 @@ def preserved(arguments: Arguments) -> int:
     count = arguments.number("preserve-fds") or 0
     if not 0 <= count <= 100_000:
         raise UsageError(f"--preserve-fds is {count}: it is a number of descriptors")
-    listening = os.environ.get("LISTEN_FDS", "")
-    if not count and listening.isascii() and listening.isdigit() and os.environ.get("LISTEN_PID") == str(os.getpid()):
+    listening = variable("LISTEN_FDS")
+    if not count and listening.isascii() and listening.isdigit() and variable("LISTEN_PID") == str(os.getpid()):
         count = int(listening)
     return count
 

@@ -5,13 +5,14 @@ import sys
 
 from railcar import tracing
 from railcar.cli import log
+from railcar.cli.environment import variable
 from railcar.cli.parse import Globals, find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
 
 
 def default_root() -> str:
     """/run/railcar for root on the host, else $XDG_RUNTIME_DIR/railcar (as root of podman's user namespace, too)."""
-    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    directory = variable("XDG_RUNTIME_DIR")
     if directory and (os.geteuid() != 0 or in_user_namespace()):
         return os.path.join(directory, "railcar")
     return "/run/railcar"
@@ -43,7 +44,7 @@ def run(argv: list[str]) -> int:
         options, rest = parse_globals(argv, "")
         if not options.root:
             options.root = default_root()
-        trace = options.trace or os.environ.get("RAILCAR_TRACE", "")
+        trace = options.trace or variable("RAILCAR_TRACE")
         if trace:
             tracing.begin(trace)
         if options.values.get("version"):
@@ -77,7 +78,7 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # a defect of railcar: engines get a sentence, people a way to report it
-        if os.environ.get("RAILCAR_DEBUG"):
+        if variable("RAILCAR_DEBUG"):
             raise
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:

@@ -140,8 +140,8 @@ def environment(entries: "Any", preserve: int = 0) -> tuple[list[bytes], str]:
         if not equals or not name:
             raise ConfigError(f'process.env holds "{entry}": it must be NAME=VALUE')
         found[name] = value
-    listening = os.environ.get("LISTEN_FDS", "")
-    if preserve and listening.isdigit() and "LISTEN_FDS" not in found:
+    listening = os.environ.get("LISTEN_FDS", "") if preserve else ""
+    if listening.isdigit() and "LISTEN_FDS" not in found:
         found["LISTEN_FDS"] = listening
     if "LISTEN_FDS" in found:
         found["LISTEN_PID"] = "1"
