@@ -1,6 +1,8 @@
 """Deciding: from a layout and a configuration to the directories, the writes and the device rules of a container's
 group."""
 
+import os
+
 from railcar.cgroups import device_program, devices, paths, v1, v2
 from railcar.cgroups.values import Write, section
 from railcar.errors import RailcarError
@@ -64,6 +66,22 @@ class Plan:
         for path in dict.fromkeys(self.paths.values()):
             made += missing(path, self.mounts[path])
         return record(self.mode, self.paths, made, self.unit, self.rootless)
+
+    def shown(self) -> "dict[str, Any]":
+        """The record that mounts of type cgroup go by: a rootless container that can have no group of its own in a
+        hierarchy sees the one that it stays in."""
+        from railcar.cgroups.create import missing
+
+        result = self.record()
+        if self.rootless and not self.explicit:
+            where = dict(self.paths)
+            for name, path in self.paths.items():
+                absent = missing(path, self.mounts[path])
+                parent = absent[0].rpartition("/")[0] if absent else ""
+                if parent and not os.access(parent, os.W_OK):
+                    where[name] = parent
+            result["paths"] = where
+        return result
 
 
 def record(

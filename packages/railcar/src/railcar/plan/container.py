@@ -78,7 +78,7 @@ class Plans:
         self.namespaces = namespace_plan.plan(value, born)
         shown = None
         if self.cgroup is not None:
-            shown = cgroups.from_record(self.cgroup.record()).mounts_for
+            shown = cgroups.from_record(self.cgroup.shown()).mounts_for
             self.warnings += self.cgroup.warnings
         self.rootfs = planning.plan(value, loaded.bundle, no_pivot=options.no_pivot, cgroup_mounts=shown)
         self.net_devices: list[tuple[str, str]] = []
