@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("engine_support", "engine_support.actions")
-
 from engine_support import PATIENCE, Engine, clear, until
+
+pytest.register_assert_rewrite("engine_support.actions")
 
 APPLETS = """sh echo cat id sleep true ls env ps stty touch mkdir grep hostname dd nc stat readlink tail kill head mount
 ip ping wc chmod test"""
@@ -154,7 +154,7 @@ railcar = ["{runtime}"]
     argv = ["podman", "--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/tmp"]
     argv += ["--storage-driver", "vfs", "--log-level", "error"]
     engine = Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"})
-    done = engine("import", "--change", "ENV=PATH=/bin", "--change", 'CMD=["sleep", "1000"]', rootfs, "box")
+    done = engine("import", "--change", "ENV=PATH=/bin", "--change", "CMD sleep 1000", rootfs, "box")
     if done.returncode == 0:
         done = engine("create", "--network", "none", "box", "true")
     if done.returncode:

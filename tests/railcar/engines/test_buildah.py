@@ -10,12 +10,12 @@ from engine_support import Engine
 
 
 @pytest.fixture(scope="module")
-def buildah(rootfs: Path, place: Path) -> Iterator[Engine]:
+def buildah(rootfs: Path, place: Path) -> Engine:
     if not shutil.which("buildah"):
         pytest.skip("buildah is not installed")
     (place / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
     argv = ["buildah", "--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs"]
-    yield Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"})
+    return Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_support import Engine, clear
+from engine_support import Engine, clear, until
 from engine_support.actions import RUN, Actions, namespace
 
 INITS = [shutil.which(name) for name in ("catatonit", "docker-init", "tini-static")]
@@ -38,6 +38,14 @@ def engine(podman: Engine) -> Engine:
 class TestPodman(Actions):
     init = ("--init", "--init-path", INIT) if INIT else ()
     shared = "rprivate"
+
+    def test_out_of_memory(self, engine: Engine) -> None:
+        """A kill for memory ends the container with 137; conmon does not report it as one on cgroup v1."""
+        command = ("dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1")
+        name = engine.start("--memory", "32m", "--memory-swap", "32m", command=command)
+        until(lambda: engine.inspect(name, ".State.Status") == "exited", "the container to end")
+        assert engine.inspect(name, ".State.ExitCode") == "137"
+        engine.ok("rm", name)
 
 
 def test_health_check(engine: Engine) -> None:

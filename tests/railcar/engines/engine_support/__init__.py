@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 25
+PATIENCE = 180
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -152,8 +152,6 @@ class Actions:
 
     def test_exec_with_privileges(self, engine: Engine, long: str) -> None:
         done = engine("exec", "--privileged", long, "grep", "CapEff", "/proc/self/status")
-        if done.returncode and not os.access("/proc/self", os.W_OK):
-            pytest.skip(f"not all capabilities can be given here: {done.stderr[-200:]}")
         if done.returncode and "operation not permitted" in done.stderr.lower():
             pytest.skip("the engine asks for capabilities that this machine does not have")
         plain = engine.ok("exec", long, "grep", "CapEff", "/proc/self/status")
