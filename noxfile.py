@@ -16,8 +16,13 @@ nox.options.default_venv_backend = "none"
 GROUPS = ("house", "test", "check", "bindings")
 
 
-def environment(session: nox.Session, name: str, requirements: str, *, with_wheels: bool = True) -> Path:
-    """A virtual environment made from pins and, where asked, this checkout's wheels; return its bin directory."""
+def environment(
+    session: nox.Session, name: str, requirements: str, *, with_wheels: bool = True, compiled: bool = False
+) -> Path:
+    """A virtual environment made from pins and, where asked, this checkout's wheels; return its bin directory.
+
+    `compiled`: as pip leaves an environment, with the bytecode made at once.
+    """
     place = ROOT / ".nox" / name
     python = place / "bin" / "python"
     if not python.exists():
@@ -25,7 +30,8 @@ def environment(session: nox.Session, name: str, requirements: str, *, with_whee
     house.install(python, "--require-hashes", "-r", str(ROOT / "requirements" / f"{requirements}.txt"))
     if with_wheels:
         built = house.wheels(place / "wheels")
-        house.install(python, "--no-deps", "--reinstall", *map(str, built))
+        more = ["--compile-bytecode"] if compiled else []
+        house.install(python, "--no-deps", "--reinstall", *more, *map(str, built))
     return python.parent
 
 
@@ -69,7 +75,7 @@ def bindings(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the peers, interleaved: `nox -s bench -- [runtime|crashcart|registry|images] [OPTION...]`."""
-    bin_ = environment(session, "bench", "test")
+    bin_ = environment(session, "bench", "test", compiled=True)
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):
         what, rest = "runtime", session.posargs

@@ -69,6 +69,7 @@ def install(python: Path, *arguments: str) -> None:
         return
     print("uv failed; pip tries", file=sys.stderr)
     words = ["--force-reinstall" if word == "--reinstall" else word for word in arguments]
+    words = [word for word in words if word != "--compile-bytecode"]  # pip does so anyway
     patiently(
         [bin_ / "python", "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q", *words]
     )

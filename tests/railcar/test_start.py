@@ -241,7 +241,7 @@ def test_hot_commands_import_nothing_heavy(runner: Any, bundle: MakeBundle, dock
     for command in commands:
         found = modules(runner, *command)
         assert not found & HEAVY, command
-        assert len(found) < {"run": 150, "create": 150, "exec": 150}.get(command[0], 90), (command, len(found))
+        assert len(found) < {"run": 130, "create": 130, "exec": 130}.get(command[0], 70), (command, len(found))
 
 
 def test_hot_commands_ask_little_of_the_kernel(runner: Any, bundle: MakeBundle, tmp_path: Path) -> None:
@@ -252,11 +252,11 @@ def test_hot_commands_ask_little_of_the_kernel(runner: Any, bundle: MakeBundle, 
     made, name = bundle("sleep", "1000", docker=True), runner.id()
     runner.ok("--version")  # the archive is made by now
     for command, calls, files in (
-        (("create", "--bundle", made.path, name), 1200, 140),
-        (("state", name), 700, 60),
-        (("start", name), 900, 80),
-        (("exec", name, "true"), 1050, 80),
-        (("delete", "--force", name), 950, 80),
+        (("create", "--bundle", made.path, name), 1000, 130),
+        (("state", name), 600, 50),
+        (("start", name), 700, 60),
+        (("exec", name, "true"), 950, 80),
+        (("delete", "--force", name), 750, 65),
     ):
         log = tmp_path / "log"
         null = subprocess.DEVNULL

@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ class Figures:
         }
 
 
+# The kernel hands the peak of a parent on to a child that it makes by vfork, so this parent must be small: a shell.
+_SMALL = ["/bin/busybox", "time", "-f", "%M"]
+
+
 class Failed(Exception):
     """A measured command did not succeed: its figures would mean nothing."""
 
@@ -48,6 +53,31 @@ def timed(argv: Sequence[str], *, cwd: Path | None = None, expect: int = 0) -> F
     if process.returncode != expect:
         raise Failed(f"{' '.join(argv)} ended with {process.returncode}, not {expect}")
     return Figures([wall], [(usage.ru_utime + usage.ru_stime) * 1e3], [usage.ru_maxrss])
+
+
+def peak(argv: Sequence[str]) -> int:
+    """Run one command, and return its peak RSS in KiB (0 without busybox): apart from the timing, as a child of a small
+    program, since the peak of a big parent would be counted as the command's own."""
+    if not os.access(_SMALL[0], os.X_OK):
+        return 0
+    if not _unit:
+        # Some versions take KiB for pages. /proc/self/status tells what is right.
+        told, output = _told([_SMALL[0], "cat", "/proc/self/status"])
+        _unit.append(max(1, round(told / int(output.split("VmHWM:")[1].split()[0]))))
+    return _told(argv)[0] // _unit[0]
+
+
+_unit: list[int] = []
+
+
+def _told(argv: Sequence[str]) -> tuple[int, str]:
+    with tempfile.TemporaryFile("w+") as output, tempfile.NamedTemporaryFile("r") as told:
+        command = [*_SMALL, "-o", told.name, *argv]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, check=False)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(argv)} ended with {done.returncode}")
+        output.seek(0)
+        return int(told.read().split()[-1]), output.read()
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

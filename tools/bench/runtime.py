@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bundles
-from measuring import Failed, Figures, table, timed
+from measuring import Failed, Figures, peak, table, timed
 
 COMMANDS = ("run", "create", "state", "start", "exec", "kill", "delete", "life")
 PAUSE = 0.12
@@ -42,13 +42,18 @@ class Round:
     def __init__(self, name: str, program: str, place: Path, pause: float) -> None:
         self.name, self.program, self.place, self.pause = name, program, place, pause
         self.figures: dict[str, Figures] = {}
+        self.peaks: dict[str, int] = {}
+        self.warming = True  # the first round fills caches, and is where the peaks of memory are taken
         self.pss_kib = 0
         self.charge_kib = 0
 
     def call(self, *words: str, as_: str = "") -> None:
         time.sleep(self.pause)
         argv = [self.program, "--root", str(self.place / f"state-{self.name}"), *words]
-        self.figures.setdefault(as_ or words[0], Figures()).add(timed(argv))
+        if self.warming:
+            self.peaks[as_ or words[0]] = peak(argv)
+        else:
+            self.figures.setdefault(as_ or words[0], Figures()).add(timed(argv))
 
     def pid(self, container: str) -> int:
         argv = [self.program, "--root", str(self.place / f"state-{self.name}"), "state", container]
@@ -121,13 +126,20 @@ def measure(config: str, pace: str, rounds: int) -> dict[str, Any]:
                     turn.turn(number, paths["short"], paths["long"])
                 except Failed as error:
                     sys.exit(f"error: {error}")
-            if number == 0:  # the first round fills caches, and counts for nobody
+            if number == 0:
                 for turn in turns:
                     turn.figures.clear()
+                    turn.peaks["life"] = max(turn.peaks[part] for part in ("create", "start", "delete"))
+                    turn.warming = False
     return {
         "config": config,
         "pace": pace,
-        "commands": {command: {turn.name: turn.figures[command].summary() for turn in turns} for command in COMMANDS},
+        "commands": {
+            command: {
+                turn.name: turn.figures[command].summary() | {"peak_rss_kib": turn.peaks[command]} for turn in turns
+            }
+            for command in COMMANDS
+        },
         "pss_kib": {turn.name: turn.pss_kib for turn in turns},
         "charge_kib": {turn.name: turn.charge_kib for turn in turns},
     }
@@ -141,7 +153,7 @@ def show(result: dict[str, Any]) -> None:
             [command, *(f"{one['median_ms']:.1f}" for one in (own, runc, crun))]
             + [f"{own['median_ms'] / peer['median_ms']:.2f}" for peer in (runc, crun)]
             + [f"{own['cpu_ms'] / peer['cpu_ms']:.2f}" for peer in (runc, crun)]
-            + [f"{own['p25_ms'] / runc['p25_ms']:.2f}", f"{own['peak_rss_kib'] / runc['peak_rss_kib']:.2f}"]
+            + [f"{own['p25_ms'] / runc['p25_ms']:.2f}", f"{own['peak_rss_kib'] / max(runc['peak_rss_kib'], 1):.2f}"]
         )
     print(f"\n{result['config']}, {result['pace']}\n{table(rows)}")
     print(f"waiting for start, PSS KiB: {result['pss_kib']}; charged to the cgroup, KiB: {result['charge_kib']}")
