@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +46,13 @@ def crashcart() -> Path:
 @pytest.fixture(scope="session")
 def smith() -> Path:
     return installed("smith")
+
+
+@pytest.fixture(scope="session")
+def other_users() -> None:
+    """For tests that run the installed packages as another user: below a closed directory, such as /root, none can."""
+    words = [sys.executable, "-c", "import ocicommon"]
+    try:
+        subprocess.run(words, user=65534, group=65534, extra_groups=[], check=True, capture_output=True, cwd="/")
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("another user cannot reach the installed packages: the checkout lies below a closed directory")

@@ -138,6 +138,7 @@ def test_line_91_the_kernel_takes_the_program_and_obeys_it(pure_v2):
     assert said == "obeyed"
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_user_without_privileges_has_a_delegated_group(pure_v2):
     """Checklist 89: a group below one that was handed to the user, with the command's own relative path."""
     text = """

@@ -24,12 +24,8 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.root
+@pytest.mark.usefixtures("other_users")
 def test_a_build_by_a_normal_user_gives_roots_digest(smith: Path, deb_repository: Any, serve: Any, home: Path) -> None:
-    probe = subprocess.run(
-        [str(smith), "build", "-V"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, check=False
-    )
-    if probe.returncode:
-        pytest.skip("another user cannot reach the installed commands")
     archive = deb_repository()
     archive.add("app", Depends="liba", files={"usr/bin/app": b"\x7fnot elf", "usr/share/doc/app/copyright": b"MIT"})
     archive.add("liba")
