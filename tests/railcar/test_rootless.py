@@ -74,12 +74,22 @@ def test_life_without_privileges(user: Unprivileged, rootless: Any) -> None:
     assert os.listdir(user.home / "railcar") == []
 
 
+def test_cgroup_mount_shows_the_group_that_it_stays_in(user: Unprivileged, rootless: Any) -> None:
+    made = rootless("ls", "/sys/fs/cgroup")
+    made.config["mounts"].append(
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid", "nodev"]}
+    )
+    done = user("run", "--bundle", made.write().path, f"railcar-test-{os.getpid()}")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.split()
+
+
 def test_without_a_user_namespace_it_says_what_is_missing(user: Unprivileged, rootless: Any) -> None:
     made = rootless("true")
     linux = made.config["linux"]
     linux["namespaces"] = [entry for entry in linux["namespaces"] if entry["type"] != "user"]
     del linux["uidMappings"], linux["gidMappings"]
-    done = user("run", "--bundle", made.write().path, "railcar-test")
+    done = user("run", "--bundle", made.write().path, f"railcar-test-{os.getpid()}")
     assert done.returncode == 1
     assert "user namespace" in done.stdout
     assert len(done.stdout.splitlines()) == 1

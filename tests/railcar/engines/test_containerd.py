@@ -25,7 +25,8 @@ address = "{place}/sock"
 """)
     with open(place / "log", "w") as log:
         daemon = subprocess.Popen(["containerd", "--config", place / "config.toml"], stdout=log, stderr=log)
-    engine = Engine(["ctr", "--address", f"{place}/sock", "--namespace", "railcar-test"], dict(os.environ))
+    namespace = f"railcar-engine-{os.getpid()}"
+    engine = Engine(["ctr", "--address", f"{place}/sock", "--namespace", namespace], dict(os.environ))
     try:
         until(lambda: daemon.poll() is not None or engine("version").returncode == 0, "containerd to answer")
         if daemon.poll() is not None:
@@ -37,6 +38,10 @@ address = "{place}/sock"
     finally:
         daemon.terminate()
         daemon.wait(timeout=PATIENCE)
+        # The namespace is a group too, above those of its containers.
+        for group in [*Path("/sys/fs/cgroup").glob(f"*/{namespace}"), Path("/sys/fs/cgroup") / namespace]:
+            if group.is_dir():
+                group.rmdir()
 
 
 IMAGE = "docker.io/library/box:latest"
