@@ -137,7 +137,9 @@ class _Creation:
         job.process = plans.process
         job.builder = build.Builder(plans.rootfs, sources.open_sources(plans.rootfs))
         if self.group is not None:
-            job.task_fds = self.group.task_fds
+            job.task_fds = list(self.group.task_fds)
+            if self._memory_last():
+                job.memory_group = job.task_fds.pop()
         job.create_hooks = plans.hooks.get("createContainer") or []
         job.start_hooks = plans.hooks.get("startContainer") or []
         if not options.no_new_keyring:
@@ -171,6 +173,17 @@ class _Creation:
                 job.state = listener_state(record, job.filter, 0)
         _preload(job)
         return ours
+
+    def _memory_last(self) -> bool:
+        """Whether the child may join its v1 memory group as the last thing.
+
+        Not where the memory of set-up is the container's: copies into a tmpfs, the container's own hooks. Nor with a
+        new cgroup namespace, whose root is where its maker is.
+        """
+        plans = self.plans
+        copies = any("tmpcopyup" in (mount.get("options") or ()) for mount in plans.loaded.value.get("mounts") or ())
+        own = bool(plans.hooks.get("createContainer")) or copies or "cgroup" in plans.namespaces.types
+        return not own and "memory" in self.group.paths and bool(self.group.task_fds)
 
     def _close_child_ends(self, job: inside.Job) -> None:
         job.builder.sources.close()

@@ -37,6 +37,7 @@ class Job:
         "go",
         "keyring",
         "listener",
+        "memory_group",
         "memory_policy",
         "namespaces",
         "opened",
@@ -59,6 +60,7 @@ class Job:
         self.builder: Any = None
         self.filter: Filter | None = None
         self.task_fds: list[int] = []
+        self.memory_group = -1  # the `tasks` of a v1 memory group, joined last: what set-up took is not charged to it
         self.go = self.reply = self.proc = self.stub = self.terminal = -1
         self.console: Any = None  # a connected socket that gets the terminal
         self.listener: Any = None  # a connected socket that gets the seccomp listener
@@ -245,6 +247,7 @@ def finish(job: Job) -> None:
         from ocicommon.linux.scheduling import set_mempolicy
 
         set_mempolicy(*job.memory_policy)
+    _join_memory(job)
     if job.waits_in_python():
         _wait_in_python(job, process)
         return
@@ -271,6 +274,12 @@ def finish(job: Job) -> None:
     execveat(job.stub, "", argv[0], environment)
 
 
+def _join_memory(job: Job) -> None:
+    if job.memory_group >= 0:
+        os.write(job.memory_group, b"0")
+        os.close(job.memory_group)
+
+
 def _loader(job: Job) -> "Any":
     """A function that loads the filter, and hands a listener on."""
 
@@ -290,6 +299,7 @@ def _loader(job: Job) -> "Any":
 
 def _idle(job: Job) -> None:
     """No process in the config: there is nothing to start."""
+    _join_memory(job)
     job.channel.ask(handshake.READY)
     set_parent_death_signal(0)
     os._exit(0)
