@@ -15,6 +15,8 @@ NEEDS = {
     "create-filter": stub.Needs(go=5, reply=6, program=b"\x06\0\0\0\0\0\xff\x7f", flags=2),
     "all": stub.Needs(go=9, reply=10, proc=8, label=b"exec container", program=bytes(16), flags=4),
     "caps": stub.Needs(go=5, reply=6, program=bytes(8), capabilities=(1 << 40, 1 << 40 | 7, 2, 0b10_0000_0001)),
+    "init": stub.Needs(go=5, reply=6, init=True),
+    "init-all": stub.Needs(go=9, reply=10, proc=8, label=b"exec container", program=bytes(16), init=True),
     "exec": stub.Needs(go=-1, reply=300),
     "exec-label": stub.Needs(go=-1, reply=4, proc=5, label=b"system_u:object_r:x:s0", program=bytes(8)),
 }

@@ -156,6 +156,7 @@ class _Creation:
             if process.label:
                 job.proc = placing.procfs(first)
             job.filter = plans.filter
+            job.init = options.init
             job.build_stub("user" in plans.namespaces.types)
             if process.terminal:
                 from railcar import console

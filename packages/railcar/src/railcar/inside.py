@@ -35,6 +35,7 @@ class Job:
         "emulated",
         "filter",
         "go",
+        "init",
         "keyring",
         "listener",
         "memory_group",
@@ -71,6 +72,7 @@ class Job:
         self.emulated = False
         self.memory_policy: tuple[int, int, list[int]] | None = None
         self.wait = True
+        self.init = False  # --init: the stub stays, as process 1
 
     def build_stub(self, user_namespace: bool) -> None:
         """Assemble the stub of this job, if it has one. `user_namespace`: all capabilities are held there."""
@@ -85,6 +87,7 @@ class Job:
             attribute=self.process.attribute,
             program=filter_.program if filter_ is not None else b"",
             flags=filter_.flags if filter_ is not None else 0,
+            init=self.init,
             capabilities=identity.through_stub(self.process, -1 if user_namespace else capget()[1]),
         )
         self.stub = stub.executable(stub.image(needs))

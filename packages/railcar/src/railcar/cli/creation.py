@@ -16,6 +16,7 @@ def options_of(options: Globals, arguments: Arguments) -> Options:
     wanted.pid_file = os.path.abspath(arguments.text("pid-file") or "") if arguments.given("pid-file") else ""
     wanted.console_socket = arguments.text("console-socket") or ""
     wanted.pidfd_socket = arguments.text("pidfd-socket") or ""
+    wanted.init = arguments.flag("init")
     wanted.no_pivot = arguments.flag("no-pivot")
     wanted.no_new_keyring = arguments.flag("no-new-keyring")
     wanted.console = arguments.text("console") or ""

@@ -80,6 +80,7 @@ _CREATE = (
     Option("no-pivot", "flag", "Move the root instead of pivot_root (for a root on a ramdisk)"),
     Option("no-new-keyring", "flag", "Keep the caller's session keyring"),
     _PRESERVE,
+    Option("init", "flag", "Put a small init before the program: it reaps orphans and passes signals on"),
     Option("no-init", "flag", "Accepted: a separate init is not the default", "n", hidden=True),
     Option("no-trigger", "flag", "Accepted: create never waits", "t", hidden=True),
 )

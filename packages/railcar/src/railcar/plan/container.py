@@ -21,6 +21,7 @@ class Options:
         "cgroup_manager",
         "console",
         "console_socket",
+        "init",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -32,7 +33,7 @@ class Options:
 
     def __init__(self) -> None:
         self.pid_file = self.console = self.console_socket = self.pidfd_socket = ""
-        self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = False
+        self.init = self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = False
         self.preserve = 0
         self.cgroup_manager = "cgroupfs"
 
@@ -73,6 +74,8 @@ class Plans:
             ]
             self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
             _check_terminal(self.process, options)
+            if options.init:
+                _check_init(self.filter)
         self.cgroup = _plan_cgroup(value, linux, container_id, options)
         born = self.cgroup is not None and self.cgroup.mode == "v2" and not options.systemd_cgroup
         self.namespaces = namespace_plan.plan(value, born)
@@ -99,6 +102,15 @@ def _check_terminal(process: process_plan.Process, options: Options) -> None:
         raise ConfigError("--console names a terminal, and --console-socket asks for a new one: give one of them")
     if (options.console_socket or options.console) and not process.terminal:
         raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
+
+
+def _check_init(filter_: "seccomp_plan.Filter | None") -> None:
+    """The init is the stub: there has to be one, and it has to survive the filter."""
+    if not stub.supported():
+        raise ConfigError(f"--init: there is none for {stub.MACHINE}: leave it out, or have an init in the image")
+    if filter_ is not None and (filter_.place == "last" or not seccomp_plan.lets_init_work(filter_.program)):
+        needed = "clone, rt_sigprocmask, rt_sigtimedwait, wait4, kill and execve"
+        raise ConfigError(f"--init: linux.seccomp denies what the init needs: leave it out, or allow {needed}")
 
 
 def _plan_cgroup(value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options) -> "Any":

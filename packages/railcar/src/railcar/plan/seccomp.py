@@ -20,6 +20,8 @@ _NUMBERS = {
     "x86_64": (44, 45, 157, 322, 13, 0, 1, 72, 59, 231),
     "aarch64": (206, 207, 167, 281, 134, 63, 64, 25, 221, 94),
 }
+# clone, rt_sigprocmask, rt_sigtimedwait, wait4, kill: what the stub calls as an init
+_INIT = {"x86_64": (56, 14, 128, 61, 62), "aarch64": (220, 135, 137, 260, 129)}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _SENDMSG = {"x86_64": 46, "aarch64": 211}
 _NOTIFY = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
@@ -70,6 +72,13 @@ def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> 
 def keeps_capabilities(process: Process) -> bool:
     """Whether the stub has sets to restore: an exec takes them from every user but root."""
     return process.uid != 0 and bool(process.permitted)
+
+
+def lets_init_work(program: bytes) -> bool:
+    """Whether a filter allows the system calls of --init."""
+    from ocicommon.linux import seccomp
+
+    return all(seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 in _PASSING for number in _INIT[_MACHINE])
 
 
 def _lets_stub_pass(program: bytes, capset: bool) -> bool:

@@ -25,6 +25,7 @@ STEPS = {
     3: "load the seccomp filter",
     4: "execute the program",
     5: "set the capabilities",
+    6: "make the program's process",
 }
 MACHINE = os.uname().machine
 
@@ -36,9 +37,10 @@ class Needs:
     for `label`; `label` is written to `attribute` (relative to procfs); `program` is a BPF program, `flags` its
     SECCOMP_FILTER_FLAG_*. `capabilities`: (effective, permitted, inheritable, ambient) to go on with, or None: those of
     a user other than root come through the exec of the stub as ambient ones, and count when the program is looked up.
+    `init`: stay as the program's init, see `railcar.stub.init`.
     """
 
-    __slots__ = ("attribute", "capabilities", "flags", "go", "label", "proc", "program", "reply")
+    __slots__ = ("attribute", "capabilities", "flags", "go", "init", "label", "proc", "program", "reply")
 
     def __init__(
         self,
@@ -51,8 +53,10 @@ class Needs:
         program: bytes = b"",
         flags: int = 0,
         capabilities: "tuple[int, int, int, int] | None" = None,
+        init: bool = False,
     ) -> None:
         self.capabilities = capabilities
+        self.init = init
         self.go, self.reply, self.proc = go, reply, proc
         self.label, self.attribute, self.program, self.flags = label, attribute, program, flags
 

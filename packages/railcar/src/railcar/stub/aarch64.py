@@ -159,4 +159,8 @@ def rows(needs: "Needs") -> "Rows":
         found += _capabilities(needs.capabilities[3])
     if needs.program:
         found += _FILTER
+    if needs.init:
+        from railcar.stub import init
+
+        found += init.aarch64(needs.descriptors())
     return found + _EXECUTE

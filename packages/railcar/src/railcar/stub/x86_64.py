@@ -162,4 +162,8 @@ def rows(needs: "Needs") -> "Rows":
         found += _capabilities(needs.capabilities[3])
     if needs.program:
         found += _FILTER
+    if needs.init:
+        from railcar.stub import init
+
+        found += init.x86_64(needs.descriptors())
     return found + _EXECUTE
