@@ -118,6 +118,7 @@ def new_key(tmp_path: Path) -> Callable[[str], Key]:
     return make
 
 
+ALL = "Architecture: all"
 File = bytes | str | tuple[str, str]
 
 
@@ -163,6 +164,7 @@ class DebRepository:
     pool: dict[str, bytes] = field(default_factory=dict)
     stanzas: list[str] = field(default_factory=list)
     by_hash: bool = True
+    architectures: tuple[str, ...] = ("amd64",)
 
     def deb(self, name: str, version: str = "1.0", files: dict[str, File] | None = None, **fields: str) -> bytes:
         """Make a package, without listing it. `postinst` and `conffiles` are control files, the rest fields."""
@@ -200,25 +202,29 @@ class DebRepository:
             target = self.root / path.replace("%3a", ":")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        index = lzma.compress("\n".join(self.stanzas).encode())
-        name = f"{self.component}/binary-amd64/Packages.xz"
         folder = self.root / "dists" / self.suite
-        digest = hashlib.sha256(index).hexdigest()
-        for path in (name, f"{self.component}/binary-amd64/by-hash/SHA256/{digest}"):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(index)
+        listed = ""
+        for architecture in self.architectures:
+            own = [text for text in self.stanzas if text.split("\n")[2] in (f"Architecture: {architecture}", ALL)]
+            index = lzma.compress("\n".join(own).encode())
+            place = f"{self.component}/binary-{architecture}"
+            digest = hashlib.sha256(index).hexdigest()
+            for path in (f"{place}/Packages.xz", f"{place}/by-hash/SHA256/{digest}"):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(index)
+            listed += f" {digest} {len(index)} {place}/Packages.xz\n"
         fields = {
             "Origin": "Test",
             "Suite": self.suite,
             "Codename": self.suite,
             "Date": "Thu, 01 Jan 2026 00:00:00 UTC",
-            "Architectures": "amd64",
+            "Architectures": " ".join(self.architectures),
             "Components": self.component,
             "Acquire-By-Hash": "yes" if self.by_hash else "no",
             **self.release,
         }
         text = "".join(f"{key}: {value}\n" for key, value in fields.items())
-        text += f"SHA256:\n {digest} {len(index)} {name}\n"
+        text += f"SHA256:\n{listed}"
         (folder / "InRelease").write_bytes(self.key.clear_sign(text) if sign else text.encode())
         return self
 

@@ -61,12 +61,14 @@ def repository_name(path: str) -> str:
 
 
 def write(built: Built, path: str, tag: str, annotations: dict[str, str]) -> None:
-    """Write the image to `path`. SmithError when the disk does not take it; then `path` is as it was."""
+    """Write the image, or the index of several, to `path`. SmithError when the disk does not take it; then it is as
+    it was. Docker's list cannot name an index, so with one there is none."""
     files = {
         "oci-layout": LAYOUT,
         "index.json": dumps(index_of(built, tag, annotations)),
-        "manifest.json": dumps(docker_manifest(built, f"{repository_name(path)}:{tag}")),
     }
+    if "layers" in built.manifest:
+        files["manifest.json"] = dumps(docker_manifest(built, f"{repository_name(path)}:{tag}"))
     contents: dict[str, Content] = {name: BytesContent(body) for name, body in files.items()}
     contents |= {_blob_path(digest): built.blobs[digest] for digest in sorted(built.blobs)}
     try:

@@ -1,7 +1,7 @@
 """The documents of an image: config, manifest, the artifact manifest beside it. Pure: bytes out, nothing written."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +88,22 @@ def config_of(spec: Spec, who: Identity, platform: str, base: Mapping[str, Any] 
     if variant:
         config["variant"] = variant[0]
     return config
+
+
+def combine(images: Sequence[Built]) -> Built:
+    """One image index of several images, by platform; nothing of a build's time or order is in its digest.
+
+    The artifact manifests of all are named, with commas, by one annotation on the descriptor of the index.
+    """
+    inner = [{key: value for key, value in each.descriptor.items() if key != "annotations"} for each in images]
+    inner.sort(key=lambda each: dumps(each["platform"]))
+    index = {"schemaVersion": 2, "mediaType": mediatypes.INDEX, "manifests": inner}
+    built = Built({}, index, {}, {digest: content for each in images for digest, content in each.blobs.items()})
+    built.descriptor = built.add(dumps(index), mediatypes.INDEX)
+    named = sorted(each.artifact["digest"] for each in images if each.artifact)
+    if named:
+        built.descriptor["annotations"] = {ARTIFACT: ",".join(named)}
+    return built
 
 
 def _port(port: str) -> str:

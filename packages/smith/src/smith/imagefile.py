@@ -98,13 +98,20 @@ class Image:
 
 def documents(image: Image) -> dict[str, bytes]:
     """Media type -> bytes of what the image's artifact manifest carries; empty for images that have none."""
-    digest = image.annotations.get(ARTIFACT, "")
-    algorithm, _, encoded = digest.partition(":")
-    content = image.blobs.get(f"blobs/{algorithm}/{encoded}") if encoded.isalnum() else None
-    if content is None:
-        return {}
     what = f"{image.what}: the artifact manifest"
-    manifest, _ = document(content, what, digest)
+    named = image.annotations.get(ARTIFACT, "").split(",")
+    manifest = None
+    for digest in named:
+        algorithm, _, encoded = digest.partition(":")
+        content = image.blobs.get(f"blobs/{algorithm}/{encoded}") if encoded.isalnum() else None
+        if content is None:
+            continue
+        manifest, _ = document(content, what, digest)
+        subject = manifest.get("subject") if isinstance(manifest, dict) else None
+        if len(named) == 1 or (isinstance(subject, dict) and subject.get("digest") == image.digest):
+            break
+    else:
+        return {}
     found = {}
     for entry in _list(manifest, "layers", what):
         media_type = _text(entry, "mediaType", what)

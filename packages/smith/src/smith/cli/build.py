@@ -23,7 +23,9 @@ def command(
     insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Accept any TLS certificate.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say what is done.")] = False,
     version: Annotated[bool, typer.Option("-V", "--version", help="Print the version.")] = False,
-    platform: Annotated[str, typer.Option(help="OS/ARCH[/VARIANT] to build for.")] = "",
+    platform: Annotated[
+        list[str] | None, typer.Option(help="OS/ARCH[/VARIANT] to build for; several, with commas, make one index.")
+    ] = None,
     compression: Annotated[str, typer.Option(help="gzip, zstd or none.")] = "",
     preset: Annotated[str, typer.Option(help="A recipe that comes with smith; no smith.yaml is needed then.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
@@ -32,10 +34,11 @@ def command(
     if version:
         print(f"smith version {__version__}")
         return
-    from smith import archive, builder, config
+    from smith import archive, builder, config, several
     from smith.cache import Cache
     from smith.compress import KINDS
     from smith.errors import UsageError
+    from smith.image import combine
     from smith.origin import split_tag
     from smith.spec import Spec
 
@@ -43,19 +46,25 @@ def command(
         raise UsageError(f"--compression {compression!r}: write one of {', '.join(KINDS)}")
     path = os.path.join(directory, conf)
     spec = Spec(directory=directory or ".") if preset and not os.path.exists(path) else config.load(path)
-    spec = builder.with_options(spec, platform=platform, compression=compression, preset=preset)
+    platforms = several.wanted(platform or ())
+    spec = builder.with_options(spec, platform=platforms[0], compression=compression, preset=preset)
     if insecure:
         spec = builder.with_options(spec, insecure=True)
     if fast:
         spec = builder.with_options(spec, fast=True)
     output, tag = split_tag(image)
     with Bars(verbose) as progress:
-        report = builder.build(spec, Cache(), progress)
-        archive.write(report.built, output, tag or "latest", index_annotations(build_number))
+        reports = several.build(spec, platforms, Cache(), progress)
+        built = reports[0].built if len(reports) == 1 else combine([report.built for report in reports])
+        archive.write(built, output, tag or "latest", index_annotations(build_number))
     if json:
-        show_json(as_data(report, output))
-    else:
-        say(report, output, verbose)
+        data = [as_data(report, output) for report in reports]
+        show_json(data[0] if len(data) == 1 else {"image": output, "digest": built.digest, "platforms": data})
+        return
+    if len(reports) > 1:
+        print(f"{output}  {built.digest}  an index of {len(reports)} platforms")
+    for report in reports:
+        say(report, output if len(reports) == 1 else report.platform, verbose)
 
 
 def index_annotations(build_number: str) -> dict[str, str]:

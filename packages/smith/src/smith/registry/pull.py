@@ -103,7 +103,9 @@ def plan(registry: Registry, *, platform: str | None = None, all_platforms: bool
                 break
     made = Plan(manifest.descriptor)
     _add(made, manifest, registry, _DEPTH)
-    _add_artifact(made, manifest, registry)
+    named = [found for digest in list(made.manifests) for found in _add_artifacts(made, digest, registry)]
+    if named:
+        made.top["annotations"] = {ARTIFACT: ",".join(sorted(named))}
     annotations = dict(made.top.get("annotations") or {})
     made.top["annotations"] = {**annotations, mediatypes.REF_NAME: reference.tag or "latest"}
     return made
@@ -175,15 +177,15 @@ def _add(made: Plan, manifest: Manifest, registry: Registry, depth: int) -> None
             raise Mismatch(f"{registry.address}: the blob {digest} is said to have {size} and {known['size']} bytes")
 
 
-def _add_artifact(made: Plan, manifest: Manifest, registry: Registry) -> None:
-    """The documents that smith pushed beside the image, if it is one of smith's."""
-    annotations = json.loads(manifest.content).get("annotations")
+def _add_artifacts(made: Plan, digest: str, registry: Registry) -> Iterator[str]:
+    """The documents that smith pushed beside the image of that manifest, if it is one of smith's: their digest."""
+    annotations = json.loads(made.manifests[digest]).get("annotations")
     if not isinstance(annotations, dict) or COMPRESSION not in annotations:
         return
-    for entry in referrers.listed(registry, manifest.digest, ARTIFACT_TYPE)[:1]:
+    for entry in referrers.listed(registry, digest, ARTIFACT_TYPE)[:1]:
         artifact = registry.manifest(_digest(entry, registry), expected=entry)
         _add(made, artifact, registry, 1)
-        made.top["annotations"] = {ARTIFACT: artifact.digest}
+        yield artifact.digest
 
 
 def _documents(registry: Registry, made: Plan) -> dict[str, bytes]:

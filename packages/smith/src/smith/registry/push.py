@@ -35,6 +35,8 @@ class Parcel:
     top: dict[str, Any] = field(default_factory=dict)
     artifacts: list[tuple[bytes, str]] = field(default_factory=list)
     base_name: str = ""
+    sent_as: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Digest of a manifest in the file -> its descriptor at the registry: Docker's media types make it another one."""
 
     @property
     def size(self) -> int:
@@ -124,8 +126,8 @@ def pack(path: str, tag: str = "", docker: bool = False) -> Parcel:
     parcel = Parcel()
     parcel.top = _add(parcel, blobs, entry, docker, _DEPTH)
     named = (entry.get("annotations") or {}).get(ARTIFACT)
-    if isinstance(named, str):
-        _add_artifact(parcel, blobs, named)
+    for digest in named.split(",") if isinstance(named, str) else ():
+        _add_artifact(parcel, blobs, digest)
     return parcel
 
 
@@ -166,6 +168,7 @@ def _add(parcel: Parcel, blobs: Blobs, descriptor: dict[str, Any], docker: bool,
     kind = str(manifest.get("mediaType") or descriptor.get("mediaType") or default)
     sent_as: dict[str, Any] = {"mediaType": kind, "digest": digests.of(data), "size": len(data)}
     parcel.manifests[sent_as["digest"]] = (data, kind)
+    parcel.sent_as[str(descriptor["digest"])] = sent_as
     return sent_as | {key: descriptor[key] for key in ("platform", "annotations") if key in descriptor}
 
 
@@ -190,9 +193,10 @@ def _add_artifact(parcel: Parcel, blobs: Blobs, digest: str) -> None:
         raise InputError(f"{blobs.what}: the artifact manifest {digest} is about nothing")
     for number, part in enumerate([manifest.get("config"), *(manifest.get("layers") or [])]):
         parcel.blobs[str((part or {}).get("digest"))] = blob(blobs, part, f"document {number}")
-    if manifest["subject"].get("digest") != parcel.top["digest"]:
+    sent = parcel.sent_as.get(str(manifest["subject"].get("digest")), parcel.top)
+    if manifest["subject"].get("digest") != sent["digest"]:
         # The image's media types were changed on the way, and with them its digest.
-        manifest["subject"] = {key: parcel.top[key] for key in ("mediaType", "digest", "size")}
+        manifest["subject"] = {key: sent[key] for key in ("mediaType", "digest", "size")}
         data = dumps(manifest)
     parcel.artifacts.append((data, mediatypes.MANIFEST))
 
