@@ -121,6 +121,20 @@ def test_a_lock_of_one_platform_is_not_for_several(project: Any) -> None:
     assert "smith.lock: fixes the inputs of one platform" in failed.stderr
 
 
+def test_an_older_variant_that_the_platform_runs_is_taken(run_smith: Any, deb_repository: Any, serve: Any) -> None:
+    """Debian's armel is made for ARM v5, and is what it has for v6."""
+    archive = deb_repository(architectures=("armel", "armhf"))
+    archive.add("app")
+    served = serve(archive.publish().root)
+    run_smith.yaml(
+        "type: deb\npackages: [app]\nrepositories:\n"
+        f"- {{url: '{served.url}', suites: [stable], components: [main], keys: ['{archive.key.public}']}}\n"
+    )
+    run_smith("build", "--platform", "linux/arm/v6,linux/arm", "-i", "arm.tar")
+    _, inner, _ = documents(run_smith.folder / "arm.tar")
+    assert [entry["platform"]["variant"] for entry in inner["manifests"]] == ["v5", "v7"]
+
+
 def test_an_image_of_one_platform_is_not_passed_off_as_another(project: Any) -> None:
     project("build", "--platform", "linux/amd64", "-i", "one.tar")
     project.yaml("package: one.tar\n")

@@ -45,7 +45,7 @@ def build(spec: Spec, names: Sequence[str], cache: Cache, progress: Progress) ->
     reports = []
     for name in names:
         report = builder.build(builder.with_options(spec, platform=name), cache, progress)
-        if str(platforms.parse(report.platform)) != name:
+        if platforms.rank(platforms.parse(name), platforms.parse(report.platform)) is None:
             raise InputError(f"{spec.file or spec.preset}: its source is for {report.platform}, not for {name}")
         reports.append(report)
     return reports
