@@ -264,8 +264,3 @@ def test_console_gives_an_existing_terminal(runner: Any, bundle: MakeBundle, wai
     refused = runner("create", "--console", "/etc/passwd", "--bundle", made.path, runner.id())
     assert refused.returncode == 1
     assert "/etc/passwd" in refused.stderr
-
-
-def test_checkpoint_is_no_command(runner: Any) -> None:
-    """podman asks `checkpoint --help` whether there is one: saying yes would be a lie."""
-    assert runner("checkpoint", "--help").returncode == 3

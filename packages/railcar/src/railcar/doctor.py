@@ -277,6 +277,21 @@ def security_modules() -> Answer:
     return Answer("security modules", PARTLY, detail, "boot with one if containers shall be confined by it")
 
 
+def checkpoints() -> Answer:
+    """Whether there is a criu that is content with the kernel."""
+    path = shutil.which("criu")
+    advice = "needed for checkpoint and restore only: install criu 4.2 or newer"
+    if not path:
+        return Answer("criu", PARTLY, "not in PATH", advice)
+    import subprocess
+
+    done = subprocess.run([path, "check"], capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
+        return Answer("criu", PARTLY, f"criu check: {lines[-1].strip()}", advice)
+    return Answer("criu", YES, path)
+
+
 def examine(root: str) -> list[Answer]:
     """All answers; ``root`` is the state directory that containers would have."""
     checks = (
@@ -292,5 +307,6 @@ def examine(root: str) -> list[Answer]:
         lambda: state_directory(root),
         home,
         security_modules,
+        checkpoints,
     )
     return [check() for check in checks]

@@ -84,6 +84,19 @@ _CREATE = (
     Option("no-init", "flag", "Accepted: a separate init is not the default", "n", hidden=True),
     Option("no-trigger", "flag", "Accepted: create never waits", "t", hidden=True),
 )
+_CRIU = (
+    Option("image-path", "text", "Directory of the image", "", "DIR", "checkpoint"),
+    Option("work-path", "text", "Directory for criu's logs; that of the image otherwise", "", "DIR"),
+    Option("tcp-established", "flag", "Open TCP connections are kept"),
+    Option("ext-unix-sk", "flag", "Unix sockets to the outside are kept"),
+    Option("shell-job", "flag", "The container's terminal is that of the caller"),
+    Option("file-locks", "flag", "File locks are kept"),
+    Option(
+        "manage-cgroups-mode", "text", "What criu does about cgroups: soft, full, strict, ignore", "", "MODE", "soft"
+    ),
+    Option("empty-ns", "list", "Leave this namespace's properties out (network)", "", "TYPE"),
+    Option("auto-dedup", "flag", "Drop pages of earlier images that are outdated"),
+)
 COMMANDS = (
     Command("create", "Create a container, ready to be started", _ID, _CREATE),
     Command(
@@ -153,6 +166,35 @@ COMMANDS = (
         (
             Option("format", "text", "table or json", "f", "FORMAT", "table"),
             Option("quiet", "flag", "Print ids only", "q"),
+        ),
+    ),
+    Command(
+        "checkpoint",
+        "Write a running container to an image, by criu, and remove it",
+        _ID,
+        (
+            *_CRIU,
+            Option("parent-path", "text", "Image of an earlier --pre-dump, relative to --image-path", "", "DIR"),
+            Option("leave-running", "flag", "The container goes on"),
+            Option("pre-dump", "flag", "Write its memory only, for a later image; the container goes on"),
+            Option("tcp-skip-in-flight", "flag", "TCP connections that are being made are left out"),
+            Option("link-remap", "flag", "Files that have lost their name get one"),
+        ),
+    ),
+    Command(
+        "restore",
+        "Make a container out of an image of checkpoint, by criu",
+        _ID,
+        (
+            *_CRIU,
+            _BUNDLE,
+            _PID_FILE,
+            Option("console-socket", "text", "Refused: a terminal cannot be restored", "", "PATH", hidden=True),
+            Option("detach", "flag", "Leave the container running in the background", "d"),
+            Option("no-pivot", "flag", "Accepted: criu enters the root"),
+            Option("lsm-profile", "text", "LSM profile, as TYPE:NAME", "", "PROFILE"),
+            Option("lsm-mount-context", "text", "LSM context of the mounts", "", "CONTEXT"),
+            Option("no-subreaper", "flag", "Accepted", hidden=True),
         ),
     ),
     Command("pause", "Freeze a container's processes", _ID, ()),
