@@ -7,7 +7,7 @@ import os
 from ocicommon.linux import namespaces
 from ocicommon.linux.errors import SyscallError
 
-from crashcart import arguments, environment, image, paused, procfs, profile, report
+from crashcart import arguments, environment, guarded, image, paused, procfs, profile, report
 from crashcart.entry import Entry, become_root, open_entry
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 def session(target: Target, read: Arguments) -> int:
     """Run a session in the target; the exit code of its command."""
+    guards = guarded.needed(target, read.namespaces)
+    if guards:
+        guarded.seal()
     paused.handle(target, resume=read.resume)
     tools = open_tools(read.image, read.dir)
     try:
@@ -40,6 +43,7 @@ def session(target: Target, read: Arguments) -> int:
                 [os.fsencode(word) for word in read.command],
                 streams(),
             )
+            plan.guarded = guards and "pid" in entry.fds
             if read.cgroup:
                 plan.cgroups = _cgroups(target)
             return Session(target, plan).run()

@@ -21,7 +21,7 @@ class Streams:
 class Plan:
     """``command`` as the user gave it (empty for the image's shell), the rest decided."""
 
-    __slots__ = ("cgroups", "command", "entry", "environment", "privileges", "streams", "tools")
+    __slots__ = ("cgroups", "command", "entry", "environment", "guarded", "privileges", "streams", "tools")
 
     def __init__(
         self,
@@ -39,3 +39,5 @@ class Plan:
         self.command = command
         self.streams = streams
         self.cgroups: list[int] = []
+        #: Whether processes of the container may trace ours (guarded.py).
+        self.guarded = False

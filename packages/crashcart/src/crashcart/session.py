@@ -44,6 +44,8 @@ class Session:
         self.plan = plan
         self.step = "start"
         self.running = False
+        #: Our child only sets up; the supervisor is yet to be born (guarded.py).
+        self.unborn = plan.guarded
         self.code: int | None = None
         self.told: tuple[int, str] | None = None
         self.master = -1
@@ -86,7 +88,7 @@ class Session:
 
     def _fork(self, theirs: _socket.socket, inner: list[int]) -> int:
         pid_namespace = self.plan.entry.fds.get("pid", -1)
-        if pid_namespace >= 0:
+        if pid_namespace >= 0 and not self.plan.guarded:
             namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
         sys.stdout.flush()
         pid = os.fork()
@@ -137,7 +139,26 @@ class Session:
 
     def _reap(self) -> None:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
+        if pid and self.unborn:
+            self._take_over(status)
+        elif pid:
+            self._ended(status)
+
+    def _take_over(self, status: int) -> None:
+        """What set up has ended: the child we have now, as the kernel says, is the supervisor."""
+        self.unborn = False
+        children = _children()
+        if children:
+            self.pid = children[0]
+        if status == 0 and children:
+            self._reap()
+            return
+        if children:
+            self._kill()
+        self._ended(status)
+
+    def _ended(self, status: int) -> None:
+        if self.code is None:
             code = os.waitstatus_to_exitcode(status)
             self.code = 128 - code if code < 0 else code
             if code < 0:
@@ -162,10 +183,12 @@ class Session:
         if word == b"step":
             self.step = rest.decode()
             report.note(f"step: {self.step}")
-        elif word == b"terminal" and fds:
+        elif word == b"terminal" and fds and self.plan.streams.terminal and self.master < 0:
             self._use_terminal(fds.pop())
         elif word == b"running":
             self.running = True
+            if self.unborn:
+                self._take_over(os.waitpid(self.pid, 0)[1])
             try:
                 self.mount_namespace = procfs.namespace(self.pid, "mnt")
             except OSError:
@@ -201,6 +224,10 @@ class Session:
         try:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+            if self.unborn:
+                self.unborn = False
+                for self.pid in _children():
+                    self._kill()
         except (ProcessLookupError, ChildProcessError):
             return
 
@@ -208,7 +235,7 @@ class Session:
         """Where the supervisor was killed, what it should have ended is found by its mount namespace, which is ours."""
         if self.code is None:
             self._kill()
-        elif self.told is None and self.code != _KILLED:
+        elif self.told is None and self.code != _KILLED and not self.plan.guarded:
             return
         if self.mount_namespace is None:
             return
@@ -229,6 +256,11 @@ class Session:
             code, text = self.told
             raise CrashcartError(text, code)
         return self.code or 0
+
+
+def _children() -> list[int]:
+    """Our children, also those that have ended and were not waited for."""
+    return [int(pid) for pid in procfs.read(f"/proc/self/task/{os.getpid()}/children").split()]
 
 
 def _pipes() -> tuple[list[int], list[int]]:

@@ -1,4 +1,5 @@
 """The process between crashcart and the command: born in the container's pid namespace, first and last of the session.
+Where the container may trace it, it is born there only when all is set up (``guarded.py``).
 
 It enters the rest of the container, starts the command, passes signals on to it, and ends every process the session
 has left before it ends itself. All that it says goes to crashcart over one socket; it keeps no descriptor of the host.
@@ -22,7 +23,7 @@ from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError, describe
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import commands, devices, entry, kernel, procfs, profile
+from crashcart import commands, devices, entry, guarded, kernel, procfs, profile
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
 
@@ -58,8 +59,10 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         _close_others(plan, control, streams)
         os.setsid()
         say("process table")
-        table = _process_table()
+        table = guarded.process_table(plan.entry) if plan.guarded else _process_table()
         say("namespaces")
+        if plan.guarded:
+            guarded.enter_pid_namespace(plan.entry)
         _enter(plan)
         say("devices")
         directory = devices.cover(plan.tools)
@@ -72,10 +75,16 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
             os.close(master)
         say("command")
         path, argv = _resolve(plan, directory)
-        # Held open, a device of the container would be kept busy by us.
+        # Held open, a device of the container would be kept busy by us; the older way of binding leaves us in its /dev.
         os.close(directory)
+        os.chdir("/")
         plan.entry.close()
         plan.tools.close()
+        if plan.guarded:
+            guarded.restrict(plan.privileges)
+            guarded.born()
+            process.set_parent_death_signal(signal.SIGKILL)
+            os.setsid()
         return _supervise(plan, control, streams, table, path, argv)
     except CrashcartError as error:
         return _fail(control, error.code, str(error))

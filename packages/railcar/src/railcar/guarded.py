@@ -13,7 +13,8 @@ import sys
 from ocicommon.linux import lockdown
 from ocicommon.linux.capabilities import bit
 from ocicommon.linux.namespaces import setns
-from ocicommon.linux.process import CLONE_PARENT, clone3, close_range, execveat, pidfd_open, set_parent_death_signal
+from ocicommon.linux.process import CLONE_PARENT, clone3, close_range, pidfd_open, set_parent_death_signal
+from ocicommon.linux.sealing import execute_again
 from ocicommon.linux.sockets import receive_with_credentials, want_credentials
 
 from railcar import birth, entering, stub
@@ -54,15 +55,8 @@ def _bounding(pid: int) -> int:
 
 def seal() -> None:
     """Go on as the same command in a program that nobody can write to; returns when this one is it already."""
-    if _SEALED in sys._xoptions:
-        return
-    with open("/proc/self/exe", "rb", buffering=0) as file:
-        program = stub.executable(file.read())
-    name, *rest = [os.fsencode(argument) for argument in sys.orig_argv]
-    argv = [name, b"-X", _SEALED.encode(), *rest]
-    environment = [name + b"=" + value for name, value in os.environb.items()]
     try:
-        execveat(program, "", argv, environment)
+        execute_again(_SEALED, stub.executable)
     except OSError as error:
         raise StepError("execute a sealed copy of the interpreter", sys.executable, error.errno or 0) from None
 
