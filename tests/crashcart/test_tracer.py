@@ -50,6 +50,8 @@ static int line(int pid, const char *key, char *value) {
 int main(void) {
     printf("up\n"); fflush(stdout);
     for (;;) {
+        // One that was killed while it was held is ours to take in: till then its parent waits for it.
+        while (waitpid(-1, NULL, WNOHANG | __WALL) > 0);
         DIR *proc = opendir("/proc");
         for (struct dirent *entry; (entry = readdir(proc));) {
             int pid = atoi(entry->d_name), status, stopped = 0;
