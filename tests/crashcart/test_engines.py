@@ -219,7 +219,7 @@ def test_kubernetes_container_of_containerd_is_entered(
 ) -> None:
     client, state = containerd
     client = [*client, "-n", "k8s.io"]
-    id = "0123456789abcdef" * 4
+    id = os.urandom(32).hex()  # not fixed: its cgroup would be that of any other run
     label = "io.kubernetes.cri.container-name=web"
     start = [*client, "run", "-d", "--rootfs", "--annotation", label, str(tools), id, *SLEEP]
     done = run(start)
