@@ -12,12 +12,15 @@ import os
 
 from ocicommon.linux import capabilities, files, mounts, namespaces, process, sealing
 from ocicommon.linux.errors import SyscallError
+from ocicommon.linux.sockets import send_fds
 
 from crashcart import kernel, procfs
 from crashcart.errors import CrashcartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
+
     from crashcart.entry import Entry
     from crashcart.profile import Privileges
     from crashcart.targets import Target
@@ -80,6 +83,21 @@ def process_table(entry: Entry) -> int:
             os.close(context)
     except SyscallError:
         return -1  # then crashcart, outside, looks for what is left of the session
+
+
+def own_namespaces() -> int:
+    """Our directory of namespaces in the host's procfs, to be asked when we have entered them."""
+    return os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def tell_mount_namespace(control: _socket.socket, own: int) -> None:
+    """Say which it is before there is a supervisor, which may be over before it can be asked; closes ``own``."""
+    fd = os.open("mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
+    os.close(own)
+    try:
+        send_fds(control, b"mounts", [fd])
+    finally:
+        os.close(fd)
 
 
 def restrict(privileges: Privileges) -> None:

@@ -185,14 +185,18 @@ class Session:
             report.note(f"step: {self.step}")
         elif word == b"terminal" and fds and self.plan.streams.terminal and self.master < 0:
             self._use_terminal(fds.pop())
+        elif word == b"mounts" and fds and self.mount_namespace is None:
+            found = os.fstat(fds[0])
+            self.mount_namespace = found.st_dev, found.st_ino
         elif word == b"running":
             self.running = True
             if self.unborn:
                 self._take_over(os.waitpid(self.pid, 0)[1])
-            try:
-                self.mount_namespace = procfs.namespace(self.pid, "mnt")
-            except OSError:
-                self.mount_namespace = None
+            if not self.plan.guarded:
+                try:
+                    self.mount_namespace = procfs.namespace(self.pid, "mnt")
+                except OSError:
+                    self.mount_namespace = None
         elif word == b"failed":
             code, _, text = rest.partition(b" ")
             self.told = (int(code), text.decode("utf-8", "surrogateescape"))

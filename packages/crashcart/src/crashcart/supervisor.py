@@ -8,6 +8,7 @@ has left before it ends itself. All that it says goes to crashcart over one sock
 
     step NAME              what is about to be done
     terminal               with the controlling end of the command's terminal
+    mounts                 with the session's mount namespace, where the supervisor is yet to be born
     running                the command has been executed
     failed CODE TEXT       the end
 """
@@ -58,6 +59,7 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         _hide()
         _close_others(plan, control, streams)
         os.setsid()
+        own = guarded.own_namespaces() if plan.guarded else -1
         say("process table")
         table = guarded.process_table(plan.entry) if plan.guarded else _process_table()
         say("namespaces")
@@ -81,6 +83,7 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         plan.entry.close()
         plan.tools.close()
         if plan.guarded:
+            guarded.tell_mount_namespace(control, own)
             guarded.restrict(plan.privileges)
             guarded.born()
             process.set_parent_death_signal(signal.SIGKILL)
