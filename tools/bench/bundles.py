@@ -80,6 +80,13 @@ def docker_like(args: list[str], host_files: Path) -> Config:
     return config
 
 
+def without_controllers(config: Config) -> Config:
+    """The same without limits, for v2 beside v1: a controller that v1 holds is not there."""
+    resources = config["linux"].get("resources", {})
+    config["linux"]["resources"] = {key: value for key, value in resources.items() if key == "devices"}
+    return config
+
+
 FILES = ("resolv.conf", "hostname", "hosts")
 
 

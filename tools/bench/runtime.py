@@ -1,16 +1,16 @@
 """railcar beside runc and crun: every command of a container's life, interleaved in one run, as ratios of medians.
 
-    nox -s bench -- runtime [--quick] [--rounds N] [--json FILE] [--config minimal|docker] [--pace spaced|tight]
+    nox -s bench -- runtime [--quick] [--rounds N] [--json FILE] [--config minimal|docker] [--pace spaced|tight] [--v2]
 
-Needs root and Debian's runc, crun and busybox-static. Runs in a private mount namespace without the hybrid v2 mount,
-since crun refuses a hybrid machine; all three run there.
+Needs root and busybox-static. The peers are the newest of Debian's unstable suite, or the system's (--installed). Runs
+in a private mount namespace without the hybrid v2 mount, since crun refuses a hybrid machine, or with v2 alone; all
+three run there.
 """
 
 import argparse
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,19 +21,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bundles
+import peers
 from measuring import Failed, Figures, peak, table, timed
 
 COMMANDS = ("run", "create", "state", "start", "exec", "kill", "delete", "life")
 PAUSE = 0.12
-
-
-def runtimes() -> dict[str, str]:
-    own = Path(sys.executable).parent / "railcar"
-    found = {"railcar": str(own), "runc": shutil.which("runc"), "crun": shutil.which("crun")}
-    missing = [name for name, path in found.items() if not path or not Path(path).exists()]
-    if missing:
-        sys.exit(f"error: {', '.join(missing)} is not installed: tools/packages test installs the peers")
-    return {name: str(path) for name, path in found.items()}
 
 
 class Round:
@@ -105,12 +97,12 @@ class Round:
         self.pss_kib = max(self.pss_kib, int(rollup.split("Pss:")[1].split()[0]))
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers == "memory":
-                usage = Path(f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
+            usage = Path(f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
+            if controllers == "memory" and usage.exists():
                 self.charge_kib = max(self.charge_kib, int(usage.read_text()) // 1024)
 
 
-def measure(config: str, pace: str, rounds: int) -> dict[str, Any]:
+def measure(config: str, pace: str, rounds: int, programs: dict[str, str], v2: bool) -> dict[str, Any]:
     """Measure one configuration at one pace; the rounds of the runtimes alternate, and so does who goes first."""
     with tempfile.TemporaryDirectory(prefix="bench.") as directory:
         place = Path(directory)
@@ -118,8 +110,8 @@ def measure(config: str, pace: str, rounds: int) -> dict[str, Any]:
         for length, args in (("short", ["/bin/true"]), ("long", ["/bin/sleep", "1000"])):
             (place / length).mkdir()
             made = bundles.minimal(args) if config == "minimal" else bundles.docker_like(args, place / length)
-            paths[length] = bundles.make(place / length, made)
-        turns = [Round(name, program, place, PAUSE if pace == "spaced" else 0) for name, program in runtimes().items()]
+            paths[length] = bundles.make(place / length, bundles.without_controllers(made) if v2 else made)
+        turns = [Round(name, program, place, PAUSE if pace == "spaced" else 0) for name, program in programs.items()]
         for number in range(rounds + 1):
             for turn in turns[number % 3 :] + turns[: number % 3]:
                 try:
@@ -134,6 +126,7 @@ def measure(config: str, pace: str, rounds: int) -> dict[str, Any]:
     return {
         "config": config,
         "pace": pace,
+        "cgroups": "v2" if v2 else "v1",
         "commands": {
             command: {
                 turn.name: turn.figures[command].summary() | {"peak_rss_kib": turn.peaks[command]} for turn in turns
@@ -155,7 +148,7 @@ def show(result: dict[str, Any]) -> None:
             + [f"{own['cpu_ms'] / peer['cpu_ms']:.2f}" for peer in (runc, crun)]
             + [f"{own['p25_ms'] / runc['p25_ms']:.2f}", f"{own['peak_rss_kib'] / max(runc['peak_rss_kib'], 1):.2f}"]
         )
-    print(f"\n{result['config']}, {result['pace']}\n{table(rows)}")
+    print(f"\n{result['config']}, {result['pace']}, cgroup {result['cgroups']}\n{table(rows)}")
     print(f"waiting for start, PSS KiB: {result['pss_kib']}; charged to the cgroup, KiB: {result['charge_kib']}")
 
 
@@ -166,16 +159,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--config", choices=("minimal", "docker"), action="append")
     parser.add_argument("--pace", choices=("spaced", "tight"), action="append")
+    parser.add_argument(
+        "--v2", action="store_true", help="cgroup v2 alone; no limits, where its controllers belong to v1"
+    )
+    peers.add_options(parser)
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("error: containers are measured as root: run this as root")
-    if "RAILCAR_BENCH_INSIDE" not in os.environ:
-        line = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
-        os.environ["RAILCAR_BENCH_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "--mount", "sh", "-c", line, "sh", sys.executable, *sys.argv])
+    programs = peers.chosen(options)
+    peers.enter_private_mounts(v2=options.v2)
     rounds = 8 if options.quick else options.rounds
     paces = options.pace or (["spaced"] if options.quick else ["spaced", "tight"])
-    results = [measure(config, pace, rounds) for config in options.config or ["docker", "minimal"] for pace in paces]
+    configs = options.config or ["docker", "minimal"]
+    results = [measure(config, pace, rounds, programs, options.v2) for config in configs for pace in paces]
+    print(", ".join(f"{name} {version}" for name, version in peers.versions(programs).items()))
     for result in results:
         show(result)
     if options.json:
