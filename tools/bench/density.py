@@ -2,8 +2,8 @@
 
     nox -s bench -- density [--containers N] [--json FILE] [--installed]
 
-Needs root and busybox-static. Each runtime has its turn, after a pause for the kernel to free what it frees late; the memory of
-the machine means something only when nothing else runs.
+Needs root and busybox-static. Each runtime has its turn, after a pause for the kernel to free what it frees late;
+the memory of the machine means something only when nothing else runs.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The runtimes that are measured: railcar as installed beside this interpreter, and runc and crun, new or the system's."""
+"""The runtimes that are measured: railcar as installed beside this interpreter, runc and crun, new or the system's."""
 
 import argparse
 import os
