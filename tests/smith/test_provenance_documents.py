@@ -99,7 +99,7 @@ SYSTEM = sbom.Distribution("debian", "12", "Debian GNU/Linux 12 (bookworm)")
 
 def test_package_urls_name_distribution_and_source() -> None:
     assert sbom.purl(DEB, SYSTEM) == (
-        "pkg:deb/debian/app@1%3A2.0-1%2Bb1?arch=amd64&distro=debian-12&upstream=app-src%401%3A2.0-1"
+        "pkg:deb/debian/app@1:2.0-1%2Bb1?arch=amd64&distro=debian-12&upstream=app-src%401:2.0-1"
     )
     assert sbom.purl(APK, sbom.Distribution()) == "pkg:apk/alpine/busybox@1.36-r1?arch=x86_64"
     rpm = Package("bash", "1:5.2-3.fc40", "x86_64", "rpm", source="bash", source_version="1:5.2-3.fc40")

@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ocicommon.canonical import dumps
 
@@ -79,8 +80,12 @@ def purl(package: Package, system: Distribution) -> str:
         if package.source_version and package.source_version != package.version:
             source += f"@{package.source_version}"
         qualifiers["upstream"] = source
-    text = f"pkg:{package.family}/{quote(namespace)}/{quote(package.name, safe='')}@{quote(version, safe='')}"
-    return text + ("?" + urlencode(sorted(qualifiers.items()), quote_via=quote) if qualifiers else "")
+    # The canonical form leaves colons as they are.
+    quoted = partial(quote, safe=":")
+    text = f"pkg:{package.family}/{quoted(namespace)}/{quoted(package.name)}@{quoted(version)}"
+    if not qualifiers:
+        return text
+    return text + "?" + "&".join(f"{key}={quoted(value)}" for key, value in sorted(qualifiers.items()))
 
 
 def cyclonedx(subject: Subject, packages: Sequence[Package], system: Distribution) -> bytes:

@@ -21,6 +21,7 @@ from smith.cli import (
     outdated,
     sbom,
     schema,
+    sign,
     trace,
     unpack,
     upload,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "outdated": outdated.command,
     "upload": upload.command,
     "download": download.command,
+    "sign": sign.command,
 }
 GLOBAL = ("--help", "-h", "--install-completion", "--show-completion")
 

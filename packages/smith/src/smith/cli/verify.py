@@ -9,7 +9,10 @@ from smith.cli.terminal import Bars, show_json
 
 
 def command(
-    image: Annotated[str, typer.Argument(help="The image: FILE[:TAG] or a folder.")],
+    image: Annotated[str, typer.Argument(help="The image: FILE[:TAG] or a folder; with --key HOST/NAME[:TAG].")],
+    key: Annotated[str, typer.Option(help="Ask the registry whether this key (a public one, PEM) signed it.")] = "",
+    insecure: Annotated[bool, typer.Option("--insecure", "-k", help="With --key: trust any certificate.")] = False,
+    cacert: Annotated[str | None, typer.Option(help="With --key: PEM file of authorities to trust, too.")] = None,
     platform: Annotated[str, typer.Option(help="OS/ARCH[/VARIANT] to choose from an index.")] = "",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it again from smith.yaml, and compare.")] = False,
     conf: Annotated[str, typer.Option("--conf", "-c", help="The file to build again from.")] = "smith.yaml",
@@ -17,7 +20,13 @@ def command(
     preset: Annotated[str, typer.Option(help="The recipe to build again from.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Check digests, documents and the promises of a microcontainer. The exit code is 3 when one is broken."""
+    """Check digests, documents and the promises of a microcontainer; with --key, signatures at a registry.
+
+    The exit code is 3 when a promise is broken, or when the key did not sign the image.
+    """
+    if key:
+        verify_signature(image, key, cacert, insecure, json)
+        return
     from smith.answers.promises import broken
     from smith.cli.questions import opened
 
@@ -37,6 +46,24 @@ def command(
         if not found:
             print(f"{image}: {known.image.digest}: all promises hold ({len(known.tree)} entries)")
     raise typer.Exit(3 if found else 0)
+
+
+def verify_signature(remote: str, key: str, cacert: str | None, insecure: bool, json: bool) -> None:
+    """Say by which names the key signed the image at a registry. VerificationError when it did not."""
+    from smith.cli.questions import signed_by
+    from smith.registry import Options, open_registry
+
+    find = signed_by(key)
+    with open_registry(remote, Options(cacert=cacert, insecure=insecure)) as registry:
+        digest = registry.manifest(registry.address.reference.version).digest
+        found = find(registry, digest)
+        named = str(registry.address.reference.with_digest(digest))
+    if json:
+        signatures = [{"form": each.form, "name": each.name} for each in found]
+        show_json({"reference": named, "digest": digest, "key": key, "signatures": signatures})
+        return
+    for each in found:
+        print(f"{named}: signed by {key}" + (f", as {each.name}" if each.name else ""))
 
 
 def rebuilt(path: str, directory: str, preset: str, platform: str) -> str:

@@ -4,7 +4,7 @@
     push("image.tar", "localhost:5000/name:tag")
 
 `client.Registry` is one repository, `download.fetch` and `upload.push_blob` move single blobs, `referrers` lists
-what is about an image. Memory does not grow with the size of a layer.
+what is about an image, `signatures` signs and verifies. Memory does not grow with the size of a layer.
 """
 
 from smith.registry.address import Address, parse

@@ -37,6 +37,7 @@ PARALLEL = 4
 _DEPTH = 4
 _MANY = 4096
 _MANIFEST_BYTES = 16 << 20
+Check = Callable[[Registry, str], object]
 
 
 @dataclass
@@ -69,17 +70,19 @@ def pull(
     *,
     platform: str | None = None,
     all_platforms: bool = False,
+    check: Check | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Pulled:
     """The image at `target` into `path`: an archive if it ends in .tar, .tar.gz or .tgz, else a layout folder.
 
-    From an index the image for `platform` (this machine's if None) is taken, or all of them with the index. Raises
-    UsageError, NotFound, Denied, Mismatch, RegistryError, SmithError if the disk does not take it.
+    From an index the image for `platform` (this machine's if None) is taken, or all of them with the index. `check` is
+    called with the digest that the reference names, before anything else is fetched; what it raises ends the pull.
+    Raises UsageError, NotFound, Denied, Mismatch, RegistryError, SmithError if the disk does not take it.
     """
     progress = progress or Silent()
     with open_registry(target, options) as registry:
-        made = plan(registry, platform=platform, all_platforms=all_platforms)
+        made = plan(registry, platform=platform, all_platforms=all_platforms, check=check)
         task = progress.start(f"pulling {registry.address.reference.familiar()}", made.size)
         try:
             save(registry, made, os.fspath(path), task.advance)
@@ -90,10 +93,14 @@ def pull(
         return Pulled(str(registry.address), made.top, os.fspath(path), made.size)
 
 
-def plan(registry: Registry, *, platform: str | None = None, all_platforms: bool = False) -> Plan:
+def plan(
+    registry: Registry, *, platform: str | None = None, all_platforms: bool = False, check: Check | None = None
+) -> Plan:
     """What has to be fetched for the image that the registry's address names; fetches its manifests."""
     reference = registry.address.reference
     manifest = registry.manifest(reference.version)
+    if check is not None:
+        check(registry, manifest.digest)
     if manifest.media_type in mediatypes.INDEXES and not all_platforms:
         wanted = _platform(platform)
         for _ in range(_DEPTH):
