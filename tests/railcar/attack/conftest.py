@@ -30,6 +30,11 @@ def bundle(tmp_path: Path, busybox: Path) -> Bundle:
 
 
 @pytest.fixture
+def other_bundle(tmp_path: Path, busybox: Path) -> Bundle:
+    return Bundle(tmp_path / "other" / "bundle", busybox)
+
+
+@pytest.fixture
 def runtime(tmp_path: Path, railcar: Path) -> Iterator[Runtime]:
     made = Runtime(railcar, tmp_path / "state")
     yield made

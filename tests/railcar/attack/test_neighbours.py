@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from attack_support import CAPABILITIES
+from attack_support import CAPABILITIES, left_behind
+from ocicommon.linux import mounts
 
 pytestmark = pytest.mark.root
 
@@ -54,6 +55,81 @@ def test_whoever_watches_an_exec_sees_nothing_of_the_host(bundle, runtime, compi
     assert [line for line in lines if line.startswith("WRITABLE")] == []
     assert [line for line in lines if line.startswith("SEEN")] == []
     assert interpreter_digests() == before
+
+
+def kernel_makes_procfs_of_any_pid_namespace():
+    """Linux 6.17; before it, who mounts a procfs has to be inside."""
+    context = mounts.fsopen("proc")
+    space = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    try:
+        mounts.fsconfig_set_fd(context, "pidns", space)
+    except OSError:
+        return False
+    finally:
+        os.close(context)
+        os.close(space)
+    return True
+
+
+def test_whoever_watches_a_creation_sees_nothing_of_the_host(bundle, other_bundle, runtime, compiled):
+    """The same by `create`: a container comes into the pid namespace of one that may trace."""
+    (bundle.rootfs / "bin" / "watcher").write_bytes(compiled("watcher").read_bytes())
+    (bundle.rootfs / "bin" / "watcher").chmod(0o755)
+    bundle.shell("exec /bin/watcher > /tmp/seen 2>&1")
+    names = [*CAPABILITIES, "CAP_SYS_PTRACE"]
+    bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    before = interpreter_digests()
+    pid = runtime.start(bundle)
+    seen = bundle.rootfs / "tmp" / "seen"
+    wait_for(seen, "READY")
+    join(other_bundle, pid)
+    other_bundle.shell("cat /proc/1/comm; read line; echo $line; exit 5")
+    for _ in range(15):
+        result = runtime.run(other_bundle, "other", input="given\n")
+        assert (result.returncode, result.stdout) == (5, "watcher\ngiven\n"), result.stderr
+    # This one's neighbour, which may not trace, does not make an exec in it safe.
+    other_bundle.shell("sleep 1000")
+    runtime.start(other_bundle, "other")
+    for _ in range(15):
+        assert runtime.call("exec", "other", "/bin/true").returncode == 0
+    (bundle.rootfs / "tmp" / "stop").touch()
+    wait_for(seen, "DONE")
+    lines = seen.read_text().splitlines()
+    assert [line for line in lines if line.startswith("WRITABLE")] == []
+    # Its own: where it waits for `start`, and the stream that the test gave it.
+    own = ("/exec.fifo", "/reply.fifo", "/told")
+    if kernel_makes_procfs_of_any_pid_namespace():
+        assert [line for line in lines if line.startswith("SEEN") and not line.endswith(own)] == []
+    assert interpreter_digests() == before
+
+
+def join(bundle, pid):
+    [entry] = [entry for entry in bundle.config["linux"]["namespaces"] if entry["type"] == "pid"]
+    entry["path"] = f"/proc/{pid}/ns/pid"
+
+
+@pytest.mark.parametrize("fault", ["program", "cwd", "mount", "hook"])
+def test_a_creation_among_tracers_that_fails_leaves_nothing(bundle, other_bundle, runtime, fault):
+    names = [*CAPABILITIES, "CAP_SYS_PTRACE"]
+    bundle.config["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), names)
+    bundle.shell("sleep 1000")
+    join(other_bundle, runtime.start(bundle))
+    if fault == "program":
+        other_bundle.config["process"]["args"] = ["/bin/nothing"]
+    elif fault == "cwd":
+        other_bundle.config["process"]["cwd"] = "/bin/busybox"
+    elif fault == "mount":
+        other_bundle.config["mounts"].append({"destination": "/x", "type": "nonsense", "source": "x"})
+    else:
+        other_bundle.config["hooks"] = {"createContainer": [{"path": "/bin/false"}]}
+    before = left_behind(other_bundle.path.parent)
+    result = runtime.run(other_bundle, "other")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert result.stderr.strip()
+    assert runtime.names() == ["attack"]
+    assert left_behind(other_bundle.path.parent) == before
+    assert len(runtime.call("ps", "--format", "json", "attack").stdout.split(",")) == 1
 
 
 @pytest.mark.parametrize("way", ["program", "interpreter"])

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from railcar import guarded
     from railcar.state import Record
 
 
@@ -45,7 +46,12 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     ):
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     tracing.mark("plan")
-    creation = _Creation(root, container_id, plans, options)
+    late = None
+    if plans.namespaces.path("pid"):
+        from railcar import guarded
+
+        late = guarded.late(plans, options.preserve)
+    creation = _Creation(root, container_id, plans, options, late)
     state.make(root, container_id)
     try:
         return creation.run(relay)
@@ -66,8 +72,10 @@ def check_preserved(count: int) -> None:
 class _Creation:
     """The doing, with a memory of what has to be undone."""
 
-    def __init__(self, root: str, container_id: str, plans: Plans, options: Options) -> None:
-        self.plans, self.options = plans, options
+    def __init__(
+        self, root: str, container_id: str, plans: Plans, options: Options, late: "guarded.Late | None" = None
+    ) -> None:
+        self.plans, self.options, self.late = plans, options, late
         self.group: Any = None
         self.born: birth.Born | None = None
         self.lock = -1
@@ -135,7 +143,11 @@ class _Creation:
         linux = value.get("linux") or {}
         job.opened = birth.open_paths(plans.namespaces)
         job.process = plans.process
+        job.late = self.late
         job.builder = build.Builder(plans.rootfs, sources.open_sources(plans.rootfs))
+        if self.late is not None:
+            job.opened = self.late.without_pid(job.opened)
+            job.builder.proc_option = self.late.proc_option
         if self.group is not None:
             job.task_fds = list(self.group.task_fds)
             if self._memory_last():
@@ -204,8 +216,7 @@ class _Creation:
         assert self.born is not None
         assert self.channel is not None
         channel, born, plans, record = self.channel, self.born, self.plans, self.record
-        times = state.process_times(born.pid)
-        record.data["pid"], record.data["start_time"] = born.pid, times[1] if times else 0
+        self._note(born)
         if self.group is not None and (self.options.systemd_cgroup or born.mapped):
             self.group.add(born.pid)
             record.data["cgroup"] = self.group.record()
@@ -220,6 +231,9 @@ class _Creation:
         if plans.hooks or plans.net_devices:
             self._host_hooks(born.pid)
         channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
+        if self.late is not None:
+            born = self.born = self.late.follow(born, channel)
+            self._note(born)
         self._expect(handshake.READY)
         tracing.mark("root and devices")
         if plans.process is not None:
@@ -245,6 +259,10 @@ class _Creation:
             raise RailcarError(f"the container's process said {kind!r} where it should have become the stub")
         if not record.alive() and plans.process is not None:
             raise self._death()
+
+    def _note(self, born: birth.Born) -> None:
+        times = state.process_times(born.pid)
+        self.record.data["pid"], self.record.data["start_time"] = born.pid, times[1] if times else 0
 
     def _state(self, status: str) -> bytes:
         return documents.compact(self.record.public(status)).encode()

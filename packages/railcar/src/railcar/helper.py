@@ -17,7 +17,7 @@ from ocicommon.linux.process import set_child_subreaper
 from ocicommon.linux.seccomp import default
 from ocicommon.linux.sockets import receive_fds, send_fds
 
-from railcar import config, documents, specimen, state, tracing
+from railcar import config, documents, guarded, specimen, state, tracing
 from railcar.cli import log
 from railcar.cli.parse import find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
@@ -237,7 +237,11 @@ def command(asked: "dict[str, Any]", streams: list[int], reply: _socket.socket) 
 
 
 def main(descriptor: int) -> None:
-    """Serve on an inherited socket of type SOCK_SEQPACKET."""
+    """Serve on an inherited socket of type SOCK_SEQPACKET.
+
+    In a sealed program from the start: its commands meet containers that may trace them, and cannot seal themselves.
+    """
+    guarded.seal()
     for name in PRELOADED:
         try:
             __import__(name)

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from railcar import guarded
     from railcar.handshake import Channel
     from railcar.plan.namespaces import Namespaces
     from railcar.plan.process import Process
@@ -37,6 +38,7 @@ class Job:
         "go",
         "init",
         "keyring",
+        "late",
         "listener",
         "memory_group",
         "memory_policy",
@@ -66,6 +68,7 @@ class Job:
         self.console: Any = None  # a connected socket that gets the terminal
         self.listener: Any = None  # a connected socket that gets the seccomp listener
         self.keyring = ""
+        self.late: guarded.Late | None = None  # of a pid namespace that is entered last
         self.create_hooks: list[dict[str, Any]] = []
         self.start_hooks: list[dict[str, Any]] = []
         self.state = b""
@@ -102,6 +105,13 @@ def run(job: Job, joined: bool) -> None:
     try:
         _prepare(job, joined)
         _mount(job)
+        if job.late is not None:
+            _join_memory(job)
+            job.late.enter(job)
+        if job.terminal >= 0:
+            from railcar import console
+
+            console.take(job.terminal)
         finish(job)
     except BaseException as error:
         job.channel.tell_error(error)
@@ -187,6 +197,7 @@ def _new_keyring(name: str) -> None:
 
 
 def _mount(job: Job) -> None:
+    """All of the root, and being in it. A terminal is opened, and becomes `job.terminal`."""
     tracing.mark("namespaces")
     if job.builder is not None:
         job.builder.mount()
@@ -197,19 +208,14 @@ def _mount(job: Job) -> None:
         from railcar import hooks
 
         hooks.run("createContainer", job.create_hooks, state, f"/proc/self/fd/{job.builder.root_fd}")
-    peer = job.terminal
     if job.listener is not None:
         # The pid as the host knows it: /proc is still the host's.
         job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))
     if job.console is not None:
-        peer = _terminal(job)
+        job.terminal = _terminal(job)
     if job.builder is not None:
         job.builder.enter()
         tracing.mark("root")
-    if peer >= 0:
-        from railcar import console
-
-        console.take(peer)
 
 
 def _terminal(job: Job) -> int:
@@ -281,6 +287,7 @@ def _join_memory(job: Job) -> None:
     if job.memory_group >= 0:
         os.write(job.memory_group, b"0")
         os.close(job.memory_group)
+        job.memory_group = -1
 
 
 def _loader(job: Job) -> "Any":

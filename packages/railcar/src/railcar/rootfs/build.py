@@ -39,12 +39,16 @@ _KIND_HINT = (
 
 
 class Builder:
-    """Builds the root of ``plan`` from ``sources``. ``root_fd``: the root's descriptor, valid from ``mount`` on."""
+    """Builds the root of ``plan`` from ``sources``. ``root_fd``: the root's descriptor, valid from ``mount`` on.
+
+    ``proc_option``: an option that every new procfs gets, or "".
+    """
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
         self.plan = plan
         self.sources = sources
         self.root_fd = -1
+        self.proc_option = ""
         self._late: list[tuple[Mount, int]] = []
         self._proc_fd = -1
 
@@ -259,6 +263,8 @@ class Builder:
         extra: list[str] = []
         if mount.type == "tmpfs" and existed and not mount.options.has_data("mode"):
             extra = [f"mode={os.fstat(target).st_mode & 0o7777:04o}"]
+        if mount.type == "proc" and self.proc_option:
+            extra = [self.proc_option]
         in_place = not self.sources.modern or filesystems.needs_mount2(mount)
         fd = self._mount2(mount, target, extra) if in_place else self._create(mount, extra)
         if mount.options.copy_up:
