@@ -56,8 +56,6 @@ class Builder:
         """The root, the mounts in their order, devices, links and the working directory. Raises StepError."""
         plan = self.plan
         os.umask(0o022)  # the caller's would make mount points that no other user may enter
-        if plan.sysctl or plan.domainname:
-            self._proc_fd = sysctl.trusted_proc()
         if plan.enter == "chroot":
             self.root_fd = os.open(plan.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         else:
@@ -78,6 +76,8 @@ class Builder:
     def enter(self) -> None:
         """Names and sysctl, read-only paths, masks, read-only mounts, then the way in. Raises StepError."""
         plan = self.plan
+        if (plan.sysctl or plan.domainname) and self._proc_fd < 0:
+            self._proc_fd = sysctl.trusted_proc()
         enter.set_names(plan.hostname, plan.domainname, self._proc_fd)
         if plan.sysctl:
             sysctl.write(self._proc_fd, plan.sysctl)
@@ -274,6 +274,18 @@ class Builder:
         os.close(target)
         self._after(mount, fd)
 
+    def _keep_proc(self, mount: Mount, made: int) -> None:
+        """Keep the descriptor of a new procfs for sysctl, where it can take the parameters.
+
+        It was mounted nowhere yet, so it is as trusted as one made for the purpose; and to let go of one that is
+        mounted nowhere costs an RCU grace period.
+        """
+        at = [other for other in self.plan.mounts if other.destination == "/proc"]
+        options = mount.options
+        read_only = (options.set | options.recursive_set) & mounts.MOUNT_ATTR_RDONLY
+        if at == [mount] and not (read_only or options.data or options.copy_up):
+            self._proc_fd = os.dup(made)
+
     def _mount2(self, mount: Mount, target: int, extra: list[str]) -> int:
         try:
             filesystems.create_by_mount2(mount, target, extra)
@@ -289,7 +301,10 @@ class Builder:
 
     def _create(self, mount: Mount, extra: list[str]) -> int:
         try:
-            return filesystems.create(mount, extra)
+            made = filesystems.create(mount, extra)
+            if mount.type == "proc" and (self.plan.sysctl or self.plan.domainname):
+                self._keep_proc(mount, made)
+            return made
         except StepError as error:
             host = filesystems.HOST_INSTEAD.get(mount.type)
             if error.errno != _EPERM or host is None:
