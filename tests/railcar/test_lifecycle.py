@@ -170,11 +170,14 @@ def test_pid_of_another_boot_is_nobodys(runner: Any, bundle: MakeBundle) -> None
 def test_state_and_list_do_not_wait_for_the_lock(runner: Any, bundle: MakeBundle) -> None:
     name = runner.id()
     runner.ok("create", "--bundle", bundle("true").path, name)
-    with open(runner.root / name / "lock") as lock:
+    lock = os.open(runner.root / name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert runner.state(name)["status"] == "created"
         assert name in runner.ok("list")
         runner.ok("kill", name, "KILL")
+    finally:
+        os.close(lock)
 
 
 def test_creates_starts_and_deletes_of_one_id_at_once_leave_nothing(runner: Any, bundle: MakeBundle) -> None:

@@ -83,6 +83,7 @@ class _Creation:
         self.channel: handshake.Channel | None = None
         value = plans.loaded.value
         creator = state.process_times(os.getpid())
+        boot_id = state.boot_id()
         self.record = state.Record(
             root,
             container_id,
@@ -91,7 +92,7 @@ class _Creation:
                 "id": container_id,
                 "pid": 0,
                 "phase": "creating",
-                "boot_id": state.boot_id(),
+                "boot_id": boot_id,
                 "start_time": 0,
                 "bundle": plans.loaded.bundle,
                 "rootfs": plans.loaded.rootfs,
@@ -99,7 +100,8 @@ class _Creation:
                 "annotations": value.get("annotations") or {},
                 "owner": "",
                 "namespaces": plans.namespaces.types,
-                "creator": {"pid": os.getpid(), "start_time": creator[1] if creator else 0, "boot_id": state.boot_id()},
+                "hooks": [kind for kind in plans.hooks if plans.hooks[kind]],
+                "creator": {"pid": os.getpid(), "start_time": creator[1] if creator else 0, "boot_id": boot_id},
                 "cgroup": plans.cgroup.record() if plans.cgroup is not None else None,
             },
         )
@@ -116,6 +118,7 @@ class _Creation:
         tracing.mark("cgroups")
         self.channel = channel = handshake.Channel()
         job = inside.Job(channel, plans.namespaces)
+        job.lock = self.lock
         ours = self._equip(job, relay)
         tracing.mark("sources")
         cgroup_fd = self.group.clone_fd if self.group is not None else -1

@@ -40,6 +40,7 @@ class Job:
         "keyring",
         "late",
         "listener",
+        "lock",
         "memory_group",
         "memory_policy",
         "namespaces",
@@ -65,6 +66,7 @@ class Job:
         self.task_fds: list[int] = []
         self.memory_group = -1  # the `tasks` of a v1 memory group, joined last: what set-up took is not charged to it
         self.go = self.reply = self.proc = self.stub = self.terminal = -1
+        self.lock = -1  # held by the child as well, until it is where a clean-up finds it
         self.console: Any = None  # a connected socket that gets the terminal
         self.listener: Any = None  # a connected socket that gets the seccomp listener
         self.keyring = ""
@@ -204,6 +206,8 @@ def _mount(job: Job) -> None:
         tracing.mark("mounts")
     state = job.channel.ask(handshake.MOUNTED)
     lockdown.lock()
+    if job.lock >= 0:
+        os.close(job.lock)  # a directory of the host's: nothing in the container may lead to it
     if job.create_hooks:
         from railcar import hooks
 

@@ -20,9 +20,7 @@ def delete(root: str, container_id: str, force: bool = False) -> list[str]:
 
     Returns warnings (of poststop hooks). Raises RailcarError.
     """
-    state.check_id(container_id)
     try:
-        state.find(root, container_id)
         lock = _take(root, container_id) if force else state.lock(root, container_id)
     except ContainerMissing:
         if force:
@@ -154,6 +152,8 @@ def _kill_creator(record: "Record") -> None:
 
 
 def _poststop(record: "Record") -> list[str]:
+    if not record.has_hooks("poststop"):
+        return []
     try:
         hooks = (record.config().get("hooks") or {}).get("poststop") or []
     except (OSError, RailcarError):
@@ -168,21 +168,21 @@ def _poststop(record: "Record") -> list[str]:
 
 
 def remove_directory(path: str) -> None:
-    """Remove a state directory; the record goes last, so that a crash on the way leaves it to the next delete."""
-    for _ in range(100):
-        try:
-            entries = os.listdir(path)
-        except FileNotFoundError:
-            return
-        for name in sorted(entries, key=lambda name: (name == state.STATE, name)):
-            try:
-                os.unlink(os.path.join(path, name))
-            except (FileNotFoundError, IsADirectoryError):
-                continue
-        try:
-            os.rmdir(path)
-            return
-        except FileNotFoundError:
-            return
-        except OSError:
-            continue  # another command has put its lock file there meanwhile: it finds no container, and goes
+    """Remove a state directory; the records go last, so that a crash on the way leaves them to the next delete."""
+    for name in (state.GO_FIFO, state.REPLY_FIFO, state.CONFIG, state.INTENT, state.STATE):
+        _unlink(os.path.join(path, name))
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError:  # a command that was killed has left more
+        for name in os.listdir(path):
+            _unlink(os.path.join(path, name))
+        os.rmdir(path)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, IsADirectoryError):
+        return

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 def start(root: str, container_id: str) -> None:
     """Start a created container. Holds its lock: of two at once, one is refused. Raises RailcarError."""
-    record = state.find(root, container_id)
     lock = state.lock(root, container_id)
     try:
         record = state.find(root, container_id)
@@ -137,5 +136,7 @@ def after(record: "Record") -> None:
 
 
 def _hooks(record: "Record", kind: str) -> "list[dict[str, Any]]":
+    if not record.has_hooks(kind):
+        return []
     found = (record.config().get("hooks") or {}).get(kind) or []
     return list(found)

@@ -1,7 +1,8 @@
-"""What is remembered of a container: one directory `<root>/<id>` with state.json, config.json, two FIFOs and a lock.
+"""What is remembered of a container: one directory `<root>/<id>` with state.json, config.json and two FIFOs.
 
-state.json is replaced as a whole (rename), so readers never lock. Before the first side effect it holds the intent
-(status "creating": cgroups and paths that a clean-up needs), after "ready" the final record.
+Records are replaced as a whole (rename), so readers never lock. Before the first side effect there is the intent
+(status "creating": cgroups and paths that a clean-up needs), after "ready" the final record. They have a file each:
+a filesystem on a disk writes out at once what is renamed over another file, and waits for that when it goes.
 """
 
 import errno
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 _ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 STATE = "state.json"
+INTENT = "intent.json"
 CONFIG = "config.json"
 GO_FIFO = "exec.fifo"
 REPLY_FIFO = "reply.fifo"
-_LOCK = "lock"
 
 
 def check_id(container_id: str) -> None:
@@ -168,11 +169,17 @@ class Record:
         """Keep what came of hooks (`railcar.hooks.Result`), for `railcar inspect`."""
         self.data.setdefault("hook_history", []).extend(result.record() for result in results)
 
+    def has_hooks(self, kind: str) -> bool:
+        """Whether the configuration has hooks of this kind, without a look into it."""
+        kinds = self.data.get("hooks")
+        return kinds is None or kind in kinds
+
     def save(self) -> None:
-        """Replace state.json as a whole."""
-        temporary = self.path(f".{STATE}.{os.getpid()}")
+        """Replace the record as a whole: the intent while the container is made, else state.json."""
+        name = INTENT if self.data["phase"] == "creating" else STATE
+        temporary = self.path(f".{name}.{os.getpid()}")
         write(temporary, documents.compact(self.data).encode())
-        os.rename(temporary, self.path(STATE))
+        os.rename(temporary, self.path(name))
 
 
 def write(path: str, data: bytes, mode: int = 0o600) -> None:
@@ -208,15 +215,18 @@ def make(root: str, container_id: str) -> str:
 def find(root: str, container_id: str) -> Record:
     """The record of a container. Raises ContainerMissing, RailcarError."""
     check_id(container_id)
-    try:
-        data = documents.read(os.path.join(root, container_id, STATE))
-    except FileNotFoundError:
-        if os.path.isdir(os.path.join(root, container_id)):
-            return Record(root, container_id, {"id": container_id, "phase": "creating"})
-        raise ContainerMissing(container_id, root) from None
-    except OSError as error:
-        raise RailcarError(f"cannot read the state of {container_id} in {root}: {error.strerror}") from None
-    return Record(root, container_id, data)
+    directory = os.path.join(root, container_id)
+    # The intent stays beside the final record, which may come while we look: the third look is for that.
+    for name in (STATE, INTENT, STATE):
+        try:
+            return Record(root, container_id, documents.read(os.path.join(directory, name)))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise RailcarError(f"cannot read the state of {container_id} in {root}: {error.strerror}") from None
+    if os.path.isdir(directory):
+        return Record(root, container_id, {"id": container_id, "phase": "creating"})
+    raise ContainerMissing(container_id, root)
 
 
 def all(root: str) -> list[Record]:
@@ -240,12 +250,13 @@ def all(root: str) -> list[Record]:
 def lock(root: str, container_id: str, wait: bool = True) -> int:
     """Take the container's lock; close the descriptor to let go. With `wait` false, -1 when another holds it.
 
-    The lock serialises create, start, delete, pause, resume and update of one container. Raises ContainerMissing.
+    It is a lock of the state directory itself, and serialises create, start, delete, pause, resume and update of one container. Raises ContainerMissing.
     """
-    path = os.path.join(root, container_id, _LOCK)
+    check_id(container_id)
+    path = os.path.join(root, container_id)
     while True:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ContainerMissing(container_id, root) from None
         try:
