@@ -250,7 +250,8 @@ def all(root: str) -> list[Record]:
 def lock(root: str, container_id: str, wait: bool = True) -> int:
     """Take the container's lock; close the descriptor to let go. With `wait` false, -1 when another holds it.
 
-    It is a lock of the state directory itself, and serialises create, start, delete, pause, resume and update of one container. Raises ContainerMissing.
+    It is a lock of the state directory itself, and serialises create, start, delete, pause, resume and update of one
+    container. Raises ContainerMissing.
     """
     check_id(container_id)
     path = os.path.join(root, container_id)
