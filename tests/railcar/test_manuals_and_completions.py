@@ -1,11 +1,15 @@
 """Manual pages and completions say what the declarations say."""
 
+import re
+import shlex
 import shutil
 import subprocess
 
 import pytest
 from railcar.cli import completion, man
 from railcar.cli.declarations import COMMANDS, GLOBAL
+from railcar.cli.examples import EXAMPLES
+from railcar.cli.parse import find_command, parse_command
 
 SHOWN = [command for command in COMMANDS if not command.hidden]
 
@@ -32,9 +36,35 @@ def test_every_command_and_global_option_is_on_the_first_page(railcar):
         assert option.hidden or f"--{option.name}" in text
 
 
-def test_examples_are_of_commands_that_exist():
-    names = {command.name for command in COMMANDS}
-    assert set(man.EXAMPLES) - {""} <= names
+def test_every_command_has_examples():
+    assert set(EXAMPLES) == {"", *(command.name for command in SHOWN)}
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line, _ in lines])
+def test_examples_are_command_lines_that_are_understood(line):
+    words = shlex.split(line.removeprefix("source <(").removesuffix(")").partition("|")[0])
+    assert words[0] == "railcar"
+    parse_command(find_command(words[1]), words[2:])
+
+
+@pytest.mark.parametrize("command", SHOWN, ids=lambda command: command.name)
+def test_help_shows_every_option_and_an_example(railcar, command):
+    done = run(railcar, command.name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "NAME:"
+    assert lines[1].split(None, 3)[:2] == ["railcar", command.name]
+    for option in command.options:
+        assert (re.search(rf"--{option.name}\b(?!-)", done.stdout) is not None) != option.hidden
+    assert f"$ {EXAMPLES[command.name][0][0]}" in " ".join(done.stdout.split())
+
+
+def test_the_first_page_names_every_command(railcar):
+    for words in ((), ("--help",), ("-h",), ("help",)):
+        done = run(railcar, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        for command in SHOWN:
+            assert f"\n  {command.name} " in done.stdout
 
 
 @pytest.mark.parametrize("name", ["", *(command.name for command in SHOWN)])

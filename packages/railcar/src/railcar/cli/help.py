@@ -1,10 +1,21 @@
-"""Help pages and shell completion, drawn from the declarations."""
+"""Help pages: a typer application drawn from the declarations, by which argv is read. Loaded for help alone."""
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from railcar.cli.declarations import COMMANDS, GLOBAL, Command, Option
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from railcar.cli.declarations import COMMANDS, GLOBAL, Option
+from railcar.cli.examples import EXAMPLES
 from railcar.cli.parse import find_command
+
+SUMMARY = "an OCI runtime: it runs a bundle (config.json and a root filesystem)"
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+_TYPES = {"flag": bool, "text": str, "number": int, "list": list[str]}
 
 
 def page(name: str = "") -> str:
@@ -12,49 +23,104 @@ def page(name: str = "") -> str:
     program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "railcar"
     if program.startswith("__"):
         program = "railcar"
+    group = typer.main.get_command(application())
+    context = group.make_context(program, [], resilient_parsing=True)
     if not name:
-        return _overview(program)
-    command = find_command(name)
-    words = " ".join(command.positional)
-    usage = f"{program} {command.name} [OPTIONS] {words}".rstrip()
-    return (
-        f"NAME:\n   {program} {command.name} - {command.help}\n\nUSAGE:\n   {usage}\n\n"
-        f"OPTIONS:\n{_table((*command.options, GLOBAL[-1]))}"
-    )
+        return group.get_help(context) + "\n"
+    command = group.commands[find_command(name).name]  # type: ignore[attr-defined]
+    return str(command.get_help(type(context)(command, info_name=name, parent=context))) + "\n"
 
 
-def _overview(program: str) -> str:
-    width = max(len(command.name) for command in COMMANDS)
-    rows = [f"  {command.name:<{width}}  {command.help}" for command in COMMANDS if not command.hidden]
-    return (
-        f"NAME:\n   {program} - an OCI runtime: it runs a bundle (config.json and a root filesystem)\n\n"
-        f"USAGE:\n   {program} [GLOBAL OPTIONS] COMMAND [OPTIONS] ARGUMENTS\n\n"
-        "COMMANDS:\n" + "\n".join(rows) + f"\n\nGLOBAL OPTIONS:\n{_table(GLOBAL)}"
-        f"\n`{program} COMMAND --help` explains one command.\n"
-    )
+class _Command(TyperCommand):
+    """One command's page: sections named as runc names them, since people and tests look for those."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        declared = find_command(str(self.name))
+        _section(formatter, "NAME", f"{ctx.command_path} - {declared.help}")
+        _section(formatter, "USAGE", " ".join((ctx.command_path, "[OPTIONS]", *declared.positional)))
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Said under NAME."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _options(formatter, "OPTIONS", self, ctx)
+        _examples(formatter, str(self.name))
 
 
-def _table(options: tuple[Option, ...]) -> str:
-    rows = []
-    for option in options:
-        if option.hidden:
-            continue
-        left = f"-{option.short}, " if option.short else "    "
-        left += f"--{option.name}" + ("" if option.kind == "flag" else f" {option.metavar}")
-        text = option.help
-        if option.kind == "list":
-            text += " (may be repeated)"
-        if option.default not in ("", "0"):
-            text += f" [{option.default}]"
-        rows.append((left, text))
-    width = max(len(left) for left, _ in rows)
-    return "".join(f"  {left:<{width}}  {text}\n" for left, text in rows)
+class _Group(TyperGroup):
+    """The first page."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        _section(formatter, "NAME", f"{ctx.command_path} - {SUMMARY}")
+        _section(formatter, "USAGE", f"{ctx.command_path} [GLOBAL OPTIONS] COMMAND [OPTIONS] ARGUMENTS")
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Said under NAME."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("COMMANDS"):
+            formatter.write_dl([(command.name, command.help) for command in COMMANDS if not command.hidden])
+        _options(formatter, "GLOBAL OPTIONS", self, ctx)
+        _examples(formatter, "")
+        formatter.write_paragraph()
+        formatter.write_text(f"`{ctx.command_path} COMMAND --help` explains one command.")
 
 
-def completions(command: "Command | None") -> list[str]:
-    """The words that may follow: commands and global options, or a command's options."""
-    options = GLOBAL if command is None else (*command.options, GLOBAL[-1])
-    words = [f"--{option.name}" for option in options if not option.hidden]
-    if command is None:
-        words += [known.name for known in COMMANDS if not known.hidden]
-    return words
+def application() -> typer.Typer:
+    """The declarations as a typer application."""
+    app = typer.Typer(cls=_Group, add_completion=False, rich_markup_mode=None, context_settings=_SETTINGS)
+    app.callback()(_signed(GLOBAL[:-1]))
+    for command in COMMANDS:
+        app.command(command.name, cls=_Command, help=command.help, hidden=command.hidden)(_signed(command.options))
+    return app
+
+
+def _signed(options: tuple[Option, ...]) -> Callable[..., None]:
+    """A function whose signature has a parameter for each option, as typer reads them."""
+
+    def call(**values: Any) -> None:
+        """Help is all that this application is asked for."""
+
+    parameters = [
+        inspect.Parameter(
+            option.name.replace("-", "_"),
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=_TYPES[option.kind],
+            default=typer.Option(
+                None,
+                *(f"--{option.name}", *([f"-{option.short}"] if option.short else [])),
+                help=_text(option),
+                metavar=None if option.kind == "flag" else option.metavar,
+                hidden=option.hidden,
+            ),
+        )
+        for option in options
+    ]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _text(option: Option) -> str:
+    many = " (may be repeated)" if option.kind == "list" else ""
+    default = f" [{option.default}]" if option.default not in ("", "0") else ""
+    return option.help + many + default
+
+
+def _section(formatter: Any, title: str, text: str) -> None:
+    with formatter.section(title):
+        formatter.write_text(text)
+
+
+def _options(formatter: Any, title: str, command: Any, context: Any) -> None:
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    with formatter.section(title):
+        formatter.write_dl([record for record in records if record])
+
+
+def _examples(formatter: Any, name: str) -> None:
+    with formatter.section("EXAMPLES"):
+        for line, text in EXAMPLES[name]:
+            formatter.write_text(f"$ {line}")
+            with formatter.indentation():
+                formatter.write_text(text)

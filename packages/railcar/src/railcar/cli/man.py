@@ -4,30 +4,9 @@ import sys
 
 from railcar import __version__
 from railcar.cli.declarations import COMMANDS, GLOBAL, Command, Option
+from railcar.cli.examples import EXAMPLES
 from railcar.cli.parse import Arguments, Globals, find_command
 
-# command -> examples with a line of explanation
-EXAMPLES = {
-    "": (
-        ("railcar spec --bundle /srv/shop", "Write a first config.json beside /srv/shop/rootfs."),
-        ("railcar validate /srv/shop", "Report everything that is wrong with it."),
-        ("railcar run --bundle /srv/shop shop", "Run it, and remove it when its program ends."),
-        ("railcar exec --tty shop /bin/sh", "In another terminal, look around inside."),
-    ),
-    "run": (("railcar run --detach --bundle /srv/shop shop", "Leave it running in the background."),),
-    "create": (("railcar create --bundle /srv/shop --pid-file /run/shop.pid shop", "Make it, and start it later."),),
-    "exec": (("railcar exec --user 1000:1000 --cwd /srv shop /bin/ls -l", "List a directory as another user."),),
-    "kill": (("railcar kill shop TERM", "Ask its first process to end."),),
-    "delete": (("railcar delete --force shop", "Kill and remove it; succeed when there is none."),),
-    "ps": (("railcar ps shop -o pid,user,comm", "Choose the columns, as for ps."),),
-    "update": (("railcar update --memory 512M --cpu-quota 50000 shop", "Half a CPU and half a gibibyte."),),
-    "events": (("railcar events --stats shop", "Print its figures once."),),
-    "list": (("railcar list --format json", "For a script."),),
-    "validate": (("railcar validate --json /srv/shop", "For an editor."),),
-    "doctor": (("railcar doctor", "What works here, and what to do about the rest."),),
-    "completion": (("source <(railcar completion bash)", "For this bash."),),
-    "man": (("railcar man run | man -l -", "Read the page of `railcar run`."),),
-}
 STATUS = (
     ("0", "It was done."),
     ("1", "It failed; the last line on standard error says why."),
@@ -57,9 +36,7 @@ def _option(option: Option) -> str:
 
 
 def _examples(name: str) -> str:
-    rows = EXAMPLES.get(name, ())
-    if not rows:
-        return ""
+    rows = EXAMPLES[name]
     return ".SH EXAMPLES\n" + "".join(f".TP\n\\fB{escaped(line)}\\fR\n{escaped(text)}\n" for line, text in rows)
 
 
