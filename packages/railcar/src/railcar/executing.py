@@ -223,11 +223,9 @@ class _Execution:
             said += piece
         os.close(replies)
         tracing.mark("exec")
-        if said.startswith(handshake.ERROR):
-            raise handshake.decode(said[1:])
-        failed = stub.failure(said)
+        failed = starting.failure(said, os.fsdecode(self.process.arguments[0]))
         if failed is not None:
-            raise starting.explain(os.fsdecode(self.process.arguments[0]), *failed)
+            raise failed
         if not said:
             raise self._death()
 

@@ -238,5 +238,5 @@ def _failure(result: Result, reason: str) -> str:
         reason = f"killed by signal {-result.status}" if result.status < 0 else f"exit status {result.status}"
     if not reason:
         return ""
-    said = result.output[-_SHOWN_OUTPUT:].decode("utf-8", "replace").strip()
+    said = " / ".join(result.output[-_SHOWN_OUTPUT:].decode("utf-8", "replace").split("\n")).strip(" /")
     return f"{result.path}: {reason}" + (f"; it said: {said}" if said else "")

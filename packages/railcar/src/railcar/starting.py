@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from railcar.state import Record
 
+_SIGSYS = 31
+
 
 def start(root: str, container_id: str) -> None:
     """Start a created container. Holds its lock: of two at once, one is refused. Raises RailcarError."""
@@ -93,15 +95,46 @@ def _listen(reply: int, pidfd: int) -> bytes:
 
 def check(record: "Record", said: bytes, pidfd: int) -> None:
     """Raise what the reply tells; nothing when the exec succeeded."""
-    if said.startswith(handshake.ERROR):
-        raise handshake.decode(said[1:])
-    failed = stub.failure(said)
-    if failed is not None:
-        step, number = failed
+    if said != stub.ANNOUNCED:
         arguments = (record.config().get("process") or {}).get("args") or ["?"]
-        raise explain(str(arguments[0]), step, number)
+        failed = failure(said, str(arguments[0]))
+        if failed is not None:
+            raise failed
     if not said:
         raise RailcarError(f"the first process of {record.container_id} was killed before it could start the program")
+    if pidfd >= 0 and _killed_by_filter(record, pidfd):
+        raise RailcarError(
+            f"the seccomp filter killed the first process of {record.container_id} (SIGSYS) before its program ran: "
+            "linux.seccomp must allow execve"
+        )
+
+
+def _killed_by_filter(record: "Record", pidfd: int) -> bool:
+    """Whether it died of SIGSYS without ever having got the program's name, as an exec would have given it. proc(5)"""
+    config = record.config()
+    profile = (config.get("linux") or {}).get("seccomp") or {}
+    actions = [profile.get("defaultAction"), *(rule.get("action") for rule in profile.get("syscalls") or ())]
+    if not any(str(action).startswith("SCMP_ACT_KILL") for action in actions):
+        return False
+    found = state.process_name(record.pid)
+    arguments = (config.get("process") or {}).get("args") or [""]
+    if found is None or found[0] == os.fsencode(str(arguments[0])).rpartition(b"/")[2][:15]:
+        return False
+    if not found[1]:
+        return False
+    ending = poll()
+    ending.register(pidfd, POLLIN)
+    ending.poll()  # it closes its files a moment before it is a zombie
+    return state.exit_status(record.pid) & 0x7F == _SIGSYS
+
+
+def failure(said: bytes, program: str) -> RailcarError | None:
+    """What a reply tells: the error of Python's part, or the stub's; None when no exec was refused."""
+    told = said.removeprefix(stub.ANNOUNCED)
+    if told.startswith(handshake.ERROR):
+        return handshake.decode(told[1:])
+    failed = stub.failure(said)
+    return None if failed is None else explain(program, *failed)
 
 
 def explain(program: str, step: str, number: int) -> RailcarError:

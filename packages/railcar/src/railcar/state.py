@@ -41,15 +41,36 @@ def boot_id() -> str:
         return file.read().decode().strip()
 
 
+_PF_EXITING = 0x4
+
+
 def process_times(pid: int) -> "tuple[str, int] | None":
     """(state letter, start time in clock ticks since boot) of `pid` from /proc/PID/stat, or None if there is none."""
+    found = _stat(pid)
+    return None if found is None else (found[1][0].decode(), int(found[1][19]))
+
+
+def process_name(pid: int) -> "tuple[bytes, bool] | None":
+    """(name, whether it is ending or a zombie) from /proc/PID/stat, or None if there is none. proc(5)"""
+    found = _stat(pid)
+    return None if found is None else (found[0], bool(int(found[1][6]) & _PF_EXITING))
+
+
+def exit_status(pid: int) -> int:
+    """The wait status of a zombie, 0 if it has been reaped or does not show it. proc(5)"""
+    found = _stat(pid)
+    return 0 if found is None else int(found[1][49])
+
+
+def _stat(pid: int) -> "tuple[bytes, list[bytes]] | None":
+    """The name in /proc/PID/stat, and the fields after it."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             data = file.read(4096)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = data[data.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    end = data.rindex(b")")
+    return data[data.index(b"(") + 1 : end], data[end + 2 :].split()
 
 
 def now() -> str:
