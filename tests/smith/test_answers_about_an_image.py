@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,100 @@ def test_diff_tells_packages_files_and_config_apart(run_smith: Any, make_image: 
     data = json.loads(run_smith("diff", "a.tar", "b.tar", "--json", code=1).stdout)
     assert data["files"]["added"] == ["new"]
     assert data["files"]["removed"] == ["gone"]
-    assert data["files"]["changed"] == [{"path": "app", "package": "", "changes": ["content"]}]
+    assert data["files"]["changed"] == [{"path": "app", "package": "", "changes": ["lines +1 -1"]}]
     assert data["config"] == [{"name": "config.Cmd", "old": ["/a"], "new": ["/b"]}]
     assert run_smith("diff", "a.tar", "a.tar").stdout == "no difference\n"
+
+
+def test_diff_says_what_differs_in_a_program(run_smith: Any, tool: Any, make_image: Any) -> None:
+    """Sections, build id and needs of ELF files, by two programs made here."""
+    compiler = tool("gcc")
+    made = []
+    for number, text in enumerate(("int main(){return 0;}", "double sin(double);int main(int n){return sin(n);}")):
+        (run_smith.folder / "main.c").write_text(text)
+        words = [compiler, "-o", f"app{number}", "main.c", "-lm", "-Wl,--as-needed", "-Wl,--build-id"]
+        subprocess.run(words, cwd=run_smith.folder, check=True)
+        made.append((run_smith.folder / f"app{number}").read_bytes())
+    for name, data in zip(("a.tar", "b.tar"), made, strict=True):
+        make_image([("bin/app", data)]).write(run_smith.folder / name)
+    changes = json.loads(run_smith("diff", "a.tar", "b.tar", "--json", code=1).stdout)["files"]["changed"][0]["changes"]
+    assert "needs libm.so.6 now" in changes
+    assert any(text.startswith("build id ") for text in changes)
+    sections = next(text for text in changes if text.startswith("ELF sections "))
+    assert ".text" in sections
+    assert ".dynamic" in sections
+    back = json.loads(run_smith("diff", "b.tar", "a.tar", "--json", code=1).stdout)["files"]["changed"][0]["changes"]
+    assert "needs libm.so.6 no more" in back
+
+
+def test_diff_says_what_differs_in_metadata_and_bytes(run_smith: Any, make_image: Any) -> None:
+    def entry(**values: Any) -> tuple[tarfile.TarInfo, bytes]:
+        info = tarfile.TarInfo("file")
+        for name, value in values.items():
+            setattr(info, name, value)
+        return info, b"\0" * 5 + values.get("pax_headers", {}).get("end", "a").encode()
+
+    old = entry(mode=0o644, mtime=5)
+    new = entry(mode=0o755, uid=7, mtime=6, pax_headers={"SCHILY.xattr.user.x": "1", "end": "b"})
+    make_image([old]).write(run_smith.folder / "a.tar")
+    make_image([new]).write(run_smith.folder / "b.tar")
+    said = run_smith("diff", "a.tar", "b.tar", code=1).stdout
+    for text in (
+        "mode 0644 -> 0755",
+        "owner 0:0 -> 7:0",
+        "time 5 -> 6",
+        "attribute user.x is new",
+        "content from byte 5",
+    ):
+        assert text in said
+
+
+def test_diff_tells_how_equal_files_were_packed(run_smith: Any, make_image: Any) -> None:
+    files = [("a", b"1"), ("b", b"2")]
+    make_image(files).write(run_smith.folder / "a.tar")
+    make_image(files[::-1]).write(run_smith.folder / "order.tar")
+    make_image(files, compress=lambda data: data, media_type="application/vnd.oci.image.layer.v1.tar").write(
+        run_smith.folder / "plain.tar"
+    )
+    named = [(tarfile.TarInfo("a"), b"1"), (tarfile.TarInfo("b"), b"2")]
+    named[0][0].uname = "somebody"
+    make_image(named).write(run_smith.folder / "named.tar")
+
+    def said(other: str) -> str:
+        return str(run_smith("diff", "a.tar", other, code=1).stdout)
+
+    assert "another order: number 1 was 'a', is 'b'" in said("order.tar")
+    assert "the same tar, compressed otherwise (gzip -> none" in said("plain.tar")
+    assert "owner's name of 'a': ':' -> 'somebody:'" in said("named.tar")
+
+
+def test_diff_sums_a_package_up_unless_all_is_asked_for(run_smith: Any, built: Path) -> None:
+    run_smith.yaml("type: host\npaths: [/etc/hostname]\n")
+    run_smith("-i", "empty.tar")
+    short = run_smith("diff", "empty.tar", "out.tar", code=1).stdout
+    assert "+ package coreutils " in short
+    assert "  + /usr/bin/env\n" not in short
+    assert "  + /usr/bin/env\n" in run_smith("diff", "--all", "empty.tar", "out.tar", code=1).stdout
+
+
+def test_inspect_sums_the_small_ones_up(run_smith: Any, make_image: Any) -> None:
+    small = [(f"etc/app/part{number}", b"x") for number in range(9)]
+    make_image([("usr/lib/only/big", bytes(100_000)), *small]).write(run_smith.folder / "a.tar")
+    shown = run_smith("inspect", "a.tar").stdout
+    assert "├─ usr/lib/only\n" in shown
+    assert "└─ ... 6 more\n" in shown
+    assert "part8" not in shown
+    assert "part8" in run_smith("inspect", "--all", "a.tar").stdout
+
+
+def test_answers_in_a_pipe_have_no_colours(run_smith: Any, built: Path) -> None:
+    shown = run_smith("inspect", "out.tar").stdout
+    assert "\x1b" not in shown
+    assert "└─ " in shown
+    assert " coreutils " in shown
+    table = run_smith("sbom", "--format", "table", "out.tar").stdout
+    assert any(line.startswith("coreutils ") for line in table.splitlines())
+    assert json.loads(run_smith("sbom", "--json", "out.tar").stdout)["bomFormat"] == "CycloneDX"
 
 
 def test_bills_of_materials_name_the_packages_kept(run_smith: Any, built: Path) -> None:

@@ -1,5 +1,6 @@
 """`smith inspect` and `smith ls`: the files with their sizes and owners, and what they sum up to."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from smith import tree as t
@@ -60,29 +61,62 @@ def recipe_text(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def tree_sizes(known: Known, depth: int) -> list[tuple[int, str, int, int]]:
-    """(depth, name, size, files) of the folders down to `depth`, big ones first below each folder."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a tree of sizes: the branches before it, its name, bytes, and how many files."""
+
+    branches: str
+    name: str
+    size: int
+    files: int
+
+
+FEW = 3
+SMALL = 0.01
+
+
+def tree_sizes(known: Known, depth: int, *, every: bool = False) -> list[Row]:
+    """The tree down to `depth`, big ones first. What is less than SMALL of the whole and not among the first FEW of its
+    folder is one row, unless `every` is wished for.
+
+    A folder that holds nothing but one other is one row with it, and counts as one level.
+    """
     sums: dict[str, list[int]] = {}
     for path, node in known.tree.items():
         if not node.is_file:
             continue
         parts = path.split("/")
-        for level in range(len(parts)):
+        for level in range(len(parts) + 1):
             row = sums.setdefault("/".join(parts[:level]), [0, 0])
             row[0] += node.size
             row[1] += 1
-    result: list[tuple[int, str, int, int]] = []
 
-    def descend(folder: str, level: int) -> None:
-        below = [f"{folder}/{name}" if folder else name for name in known.tree.children(folder)]
-        for path in sorted((each for each in below if each in sums), key=lambda each: (-sums[each][0], each)):
-            amount, count = sums[path]
-            result.append((level, path.rpartition("/")[2], amount, count))
-            if level + 1 < depth:
-                descend(path, level + 1)
+    def below(folder: str) -> list[str]:
+        names = known.tree.children(folder)
+        return [path for name in names if (path := f"{folder}/{name}" if folder else name) in sums]
 
-    descend("", 0)
-    return result
+    whole = sums.get("", [0, 0])
+    rows = [Row("", "/", *whole)]
+
+    def descend(folder: str, level: int, lead: str) -> None:
+        paths = sorted(below(folder), key=lambda each: (-sums[each][0], each))
+        count = sum(1 for place, each in enumerate(paths) if every or place < FEW or sums[each][0] >= SMALL * whole[0])
+        shown, rest = (paths[:count], paths[count:]) if len(paths) > count + 1 else (paths, [])
+        for number, path in enumerate(shown):
+            end = path
+            while len(single := below(end)) == 1 and not known.tree[single[0]].is_file:
+                end = single[0]
+            last = number == len(shown) - 1 and not rest
+            name = recipe_text(end.removeprefix(f"{folder}/") if folder else end)
+            rows.append(Row(lead + ("└─ " if last else "├─ "), name.replace("\n", "\\n"), *sums[path]))
+            if level < depth:
+                descend(end, level + 1, lead + ("   " if last else "│  "))
+        if rest:
+            amounts = [sum(sums[each][place] for each in rest) for place in (0, 1)]
+            rows.append(Row(lead + "└─ ", f"... {len(rest)} more", *amounts))
+
+    descend("", 1, "")
+    return rows
 
 
 def listing(known: Known, path: str) -> list[str]:

@@ -15,7 +15,7 @@ SENTENCES = {
     "filter": "filters {detail}",
     "dlopen": "loads {detail} at run time, as its dlopen note says",
     "shebang": "is a script for {detail}",
-    "way": "is reached through it",
+    "way": "is reached by this link",
     "rule": "brings it, by the rule for {detail}",
     "nss": "user and host names are looked up by it",
     "licence": "it is the licence of {detail}",

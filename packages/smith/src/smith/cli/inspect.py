@@ -1,16 +1,22 @@
 """`smith inspect`: what an image holds, by folder and by package."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smith.cli.terminal import show_json, size
+from smith.cli.terminal import paint, show_json, size
+
+if TYPE_CHECKING:
+    from smith.answers.contents import Row
 
 
 def command(
     image: Annotated[str, typer.Argument(help="The image: FILE[:TAG] or a folder.")],
     platform: Annotated[str, typer.Option(help="OS/ARCH[/VARIANT] to choose from an index.")] = "",
-    depth: Annotated[int, typer.Option(min=1, max=20, help="How deep the tree is shown.")] = 3,
+    depth: Annotated[int, typer.Option(min=1, max=20, help="How deep the tree is shown.")] = 4,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Show the small ones, too.")] = False,
     html: Annotated[str, typer.Option(help="Write a page with a map of sizes to this file.")] = "",
     json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
 ) -> None:
@@ -29,15 +35,29 @@ def command(
     if json:
         show_json(data)
         return
+    say(data, tree_sizes(known, depth, every=every))
+
+
+def say(data: dict[str, Any], rows: list[Row]) -> None:
+    """The image for people: what it is, where its bytes are, whose they are."""
     config = data["config"]
-    print(f"{data['name']}:{data['tag']}  {data['digest']}")
-    command_line = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
-    print(f"  {data['platform']}, user {config.get('User') or '0:0'}, runs {' '.join(command_line) or 'nothing'}")
+    runs = " ".join([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])])
     packed = sum(layer["size"] for layer in data["layers"])
+    layers = "1 layer" if len(data["layers"]) == 1 else f"{len(data['layers'])} layers"
     files = sum(1 for entry in data["files"] if entry["type"] == "file")
-    print(f"  {files} files, {size(data['size'])}; {len(data['layers'])} layer(s), {size(packed)} packed\n")
-    for level, name, amount, count in tree_sizes(known, depth):
-        print(f"{size(amount):>10}  {'  ' * level}{name}{f'  ({count} files)' if count > 1 else ''}")
-    print()
-    for name, row in data["packages"].items():
-        print(f"{size(row['size']):>10}  {name} {row['version']}  ({row['files']} files)")
+    print(paint(f"{data['name']}:{data['tag']}", "bold"))
+    print(f"  {data['digest'] or 'no OCI manifest'}")
+    print(f"  {data['platform']}, user {config.get('User') or '0:0'}, runs {runs or 'nothing'}")
+    print(f"  {files} files, {size(data['size'])}; {layers}, {size(packed)} packed\n")
+    print(paint(f"{'size':>10}  {'':>4}  {'files':>5}", "dim"))
+    for row in rows:
+        print(f"{size(row.size):>10}  {share(row.size, data['size']):>4}  {row.files:>5}  {row.branches}{row.name}")
+    print(paint(f"\n{'size':>10}  {'':>4}  {'files':>5}  package", "dim"))
+    for name, found in data["packages"].items():
+        amounts = f"{size(found['size']):>10}  {share(found['size'], data['size']):>4}  {found['files']:>5}"
+        print(f"{amounts}  {name} {paint(found['version'], 'dim')}".rstrip())
+
+
+def share(part: int, whole: int) -> str:
+    """Percent, where there is something to share."""
+    return f"{100 * part / whole:.0f}%" if whole else ""

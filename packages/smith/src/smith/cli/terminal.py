@@ -8,10 +8,19 @@ from typing import Any
 
 from smith.progress import Task
 
+STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+
 
 def is_terminal() -> bool:
     """Whether a person watches standard error."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, style: str) -> str:
+    """Text in a style of STYLES where a person watches standard output and wants colours, else as it is."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
 
 
 class _Bar:

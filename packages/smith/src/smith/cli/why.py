@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from smith.cli.terminal import show_json
+from smith.cli.terminal import paint, show_json
 
 
 def command(
@@ -22,9 +22,10 @@ def command(
         show_json(steps)
         return
     for number, step in enumerate(steps):
-        owner = f"  [{step['package']}]" if step["package"] else ""
-        lead = "" if number == 0 else "   " * (number - 1) + "└─ "
-        if number == 0:
-            print(f"/{step['path']}{owner}  ({step['text']})")
-        else:
-            print(f"{lead}{step['text']}: /{step['path']}{owner}")
+        owner = paint(f"  [{step['package']}]", "dim") if step["package"] else ""
+        lead = "   " * number
+        if number:
+            print(f"{lead[3:]}└─ {paint(step['text'], 'dim')}")
+        print(f"{lead}/{step['path']}{owner}")
+        if not number:
+            print(f"{'│  ' if len(steps) > 1 else '   '}{paint(step['text'], 'dim')}")
