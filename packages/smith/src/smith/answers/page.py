@@ -1,28 +1,18 @@
-"""`smith inspect --html`: one page that needs nothing else, with a map of sizes by package and folder."""
+"""`smith inspect --html`: one page that needs nothing else and runs nothing: a map of sizes by package and file."""
 
 import html
 import os
-from collections.abc import Iterable
+from importlib import resources
 from typing import Any
 
 from smith.answers.contents import OWN
+from smith.answers.treemap import Box, squares
 from smith.errors import SmithError
 
-WIDTH, HEIGHT = 1180.0, 620.0
+WIDTH, HEIGHT = 1140.0, 600.0
+HEADING = 17.0
 SMALLEST = 3.0
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem;color:#1c2128;background:#fff}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-.sub{color:#59636e;word-break:break-all}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d8dee4}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.bar{display:inline-block;height:.7em;border-radius:2px;vertical-align:middle}
-svg{width:100%;height:auto;border-radius:6px}rect{stroke:#fff;stroke-width:1}
-text{font:11px system-ui,sans-serif;fill:#fff;pointer-events:none}
-details summary{cursor:pointer}code{font-size:.92em}
-@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}.sub{color:#9198a1}
-td,th{border-color:#30363d}rect{stroke:#0d1117}}
-"""
+LABELLED = 26.0
 
 
 def write(data: dict[str, Any], path: str) -> None:
@@ -37,104 +27,120 @@ def write(data: dict[str, Any], path: str) -> None:
 
 def page(data: dict[str, Any]) -> str:
     """The page as text."""
-    names = list(data["packages"])
-    colours = {name: colour(number) for number, name in enumerate(names)}
-    config = data["config"]
-    runs = " ".join([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])])
+    files: dict[str, list[dict[str, Any]]] = {name: [] for name in data["packages"]}
+    for entry in data["files"]:
+        if entry["type"] == "file":
+            files[entry["package"] or OWN].append(entry)
+    for entries in files.values():
+        entries.sort(key=lambda entry: (-entry["size"], entry["path"]))
+    style = resources.files(__package__ or "").joinpath("page.css").read_text(encoding="utf-8")
+    title = f"{os.path.basename(str(data['name']))}:{data['tag']}"
+    count = sum(len(entries) for entries in files.values())
     packed = sum(layer["size"] for layer in data["layers"])
-    files = [entry for entry in data["files"] if entry["type"] == "file"]
-    total = max(1, data["size"])
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(row['version'])}</td><td class=n>{row['files']}</td>"
-        f"<td class=n>{amount(row['size'])}</td><td style='width:35%'>"
-        f"<span class=bar style='background:{colours[name]};width:{max(0.3, 100 * row['size'] / total):.1f}%'>"
-        "</span></td></tr>"
-        for name, row in data["packages"].items()
-    )
+    largest = max((row["size"] for row in data["packages"].values()), default=0)
     listed = "".join(
-        f"<tr><td><code>/{html.escape(entry['path'])}</code></td><td>{html.escape(entry['package'])}</td>"
-        f"<td class=n>{entry['mode']}</td><td class=n>{amount(entry['size'])}</td></tr>"
-        for entry in sorted(files, key=lambda entry: (-entry["size"], entry["path"]))
+        _package(number, name, data["packages"][name], entries, largest)
+        for number, (name, entries) in enumerate(files.items())
+        if entries
     )
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(str(data['name']))}</title>"
-        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>"
-        f"<h1>{html.escape(os.path.basename(str(data['name'])))}:{html.escape(str(data['tag']))}</h1>"
-        f"<p class=sub>{html.escape(str(data['digest']))}<br>{html.escape(data['platform'])} · user "
-        f"{html.escape(config.get('User') or '0:0')} · runs <code>{html.escape(runs or 'nothing')}</code></p>"
-        f"<p><b>{len(files)}</b> files, <b>{amount(data['size'])}</b>, {amount(packed)} packed, "
-        f"<b>{len(names)}</b> packages</p><h2>Where the bytes are</h2>{treemap(data, colours)}"
-        f"<h2>Packages</h2><table><tr><th>Package<th>Version<th class=n>Files<th class=n>Size<th></tr>{rows}</table>"
-        f"<h2>Files</h2><details><summary>all {len(files)}, largest first</summary><table><tr><th>File<th>Package"
-        f"<th class=n>Mode<th class=n>Size</tr>{listed}</table></details></html>\n"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{style}</style>"
+        f"<h1>{html.escape(title)}</h1><p class=soft>{html.escape(str(data['digest']))}</p>"
+        f"<p><b>{count}</b> files, <b>{amount(data['size'])}</b>, {amount(packed)} packed, "
+        f"<b>{sum(1 for entries in files.values() if entries)}</b> packages</p>"
+        f"<h2>Where the bytes are</h2><a class=skip href='#packages'>Skip the map</a>{_map(data['packages'], files)}"
+        f"<h2 id=packages>Packages and their files</h2>{listed}<h2>How it runs</h2>{_config(data)}</html>\n"
     )
 
 
-def treemap(data: dict[str, Any], colours: dict[str, str]) -> str:
-    """Packages as areas, their files within them."""
-    groups: dict[str, list[tuple[str, int]]] = {}
-    for entry in data["files"]:
-        if entry["type"] == "file" and entry["size"]:
-            groups.setdefault(entry["package"] or OWN, []).append((entry["path"], entry["size"]))
-    sums = sorted(((name, sum(size for _, size in each)) for name, each in groups.items() if each), key=lambda g: -g[1])
+def _map(packages: dict[str, Any], files: dict[str, list[dict[str, Any]]]) -> str:
+    """Packages as areas that lead to their lists, their files within them."""
+    numbers = {name: number for number, name in enumerate(files)}
+    sums = [(name, row["size"]) for name, row in packages.items() if row["size"]]
     parts: list[str] = []
-    for name, (x, y, w, h) in squares(sums, 0.0, 0.0, WIDTH, HEIGHT):
-        inside = sorted(groups[name], key=lambda file: -file[1])
-        for path, (fx, fy, fw, fh) in squares(inside, x, y, w, h):
-            if fw < SMALLEST or fh < SMALLEST:
-                continue
-            size = next(size for other, size in inside if other == path)
-            label = path.rpartition("/")[2]
-            title = html.escape(f"/{path} · {name} · {amount(size)}")
-            parts.append(
-                f"<rect x={fx:.1f} y={fy:.1f} width={fw:.1f} height={fh:.1f} fill='{colours.get(name, '#888')}'>"
-                f"<title>{title}</title></rect>"
-            )
-            if fw > 6.4 * len(label) + 8 and fh > 16:
-                parts.append(f"<text x={fx + 4:.1f} y={fy + 13:.1f}>{html.escape(label)}</text>")
-    return f"<svg viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' role=img>{''.join(parts)}</svg>"
+    for name, box in squares(sums, 0.0, 0.0, WIDTH, HEIGHT):
+        row = packages[name]
+        text = html.escape(f"{name} {row['version']}".strip() + f", {amount(row['size'])}, {counted(row['files'])}")
+        headed = box[2] > LABELLED * 2 and box[3] > HEADING * 2 and len(files[name]) > 1
+        heading = f"<b>{html.escape(name)}</b>" if headed else ""
+        inner = (0.0, 0.0, box[2], box[3] - HEADING if headed else box[3])
+        cells = "".join(_cell(path, name, size, where, inner) for path, size, where in _inside(files[name], inner))
+        parts.append(
+            f"<a href='#p{numbers[name]}' aria-label='{text}' title='{text}' "
+            f"style='--c:{colour(numbers[name])};{place(box, (0.0, 0.0, WIDTH, HEIGHT))}'>"
+            f"{heading}<span>{cells}</span></a>"
+        )
+    return f"<nav class=map aria-label='Sizes by package'>{''.join(parts)}</nav>"
 
 
-def squares(
-    items: Iterable[tuple[str, int]], x: float, y: float, w: float, h: float
-) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """Split a rectangle by sizes (largest first) into near-squares: the squarified treemap of Bruls and others."""
-    pending = [(name, float(size)) for name, size in items if size > 0]
-    total = sum(size for _, size in pending)
-    result: list[tuple[str, tuple[float, float, float, float]]] = []
-    if not total or w <= 0 or h <= 0:
-        return result
-    scale = w * h / total
-    pending = [(name, size * scale) for name, size in pending]
-    while pending and w > 0.01 and h > 0.01:
-        side = min(w, h)
-        count = 1
-        while count < len(pending) and _worst(pending[: count + 1], side) <= _worst(pending[:count], side):
-            count += 1
-        row, pending = pending[:count], pending[count:]
-        area = sum(size for _, size in row)
-        thick = area / side
-        offset = 0.0
-        for name, size in row:
-            length = size / thick
-            box = (x, y + offset, thick, length) if w >= h else (x + offset, y, length, thick)
-            result.append((name, box))
-            offset += length
-        if w >= h:
-            x, w = x + thick, w - thick
-        else:
-            y, h = y + thick, h - thick
-    return result
+def _inside(entries: list[dict[str, Any]], box: Box) -> list[tuple[str, int, Box]]:
+    """The files of a package as areas within its own; what could not be seen is left out."""
+    sizes = {entry["path"]: entry["size"] for entry in entries}
+    found = [(path, sizes[path], where) for path, where in squares(sizes.items(), *box)]
+    return [each for each in found if each[2][2] >= SMALLEST and each[2][3] >= SMALLEST]
 
 
-def _worst(row: list[tuple[str, float]], side: float) -> float:
-    area = sum(size for _, size in row)
-    return max(max(side * side * size / area**2, area**2 / (side * side * size)) for _, size in row)
+def _cell(path: str, package: str, size: int, box: Box, around: Box) -> str:
+    label = html.escape(path.rpartition("/")[2]) if box[2] > LABELLED and box[3] > HEADING else ""
+    title = html.escape(f"/{path}, {package}, {amount(size)}")
+    return f"<i style='{place(box, around)}' title='{title}'>{label}</i>"
+
+
+def place(box: Box, around: Box) -> str:
+    """A box as CSS, in percent of the one around it."""
+    x, y, w, h = (
+        100 * box[0] / around[2],
+        100 * box[1] / around[3],
+        100 * box[2] / around[2],
+        100 * box[3] / around[3],
+    )
+    return f"left:{x:.2f}%;top:{y:.2f}%;width:{w:.2f}%;height:{h:.2f}%"
+
+
+def _package(number: int, name: str, row: dict[str, Any], entries: list[dict[str, Any]], largest: int) -> str:
+    """A line that opens to the files of the package."""
+    rows = "".join(
+        f"<tr><td><code>/{html.escape(entry['path'])}</code></td><td class='n m'>{entry['mode']}</td>"
+        f"<td class=n>{amount(entry['size'])}</td></tr>"
+        for entry in entries
+    )
+    width = f"{100 * row['size'] / max(1, largest):.1f}%"
+    return (
+        f"<details><summary><b>{html.escape(name)}</b><span class=soft>{html.escape(row['version'])}</span>"
+        f"<span class=n>{counted(row['files'])}</span><span class=n>{amount(row['size'])}</span>"
+        f"<span class=bar style='--c:{colour(number)};width:{width}'></span></summary>"
+        f"<table id=p{number}>{rows}</table></details>"
+    )
+
+
+def _config(data: dict[str, Any]) -> str:
+    """What the image's config says, and its layers."""
+    config = data["config"]
+    lines = [
+        ("Platform", data["platform"]),
+        ("User", config.get("User") or "0:0"),
+        ("Entrypoint", " ".join(config.get("Entrypoint") or [])),
+        ("Command", " ".join(config.get("Cmd") or [])),
+        ("Folder", config.get("WorkingDir") or ""),
+        *(("Environment", entry) for entry in config.get("Env") or []),
+        ("Ports", ", ".join(config.get("ExposedPorts") or {})),
+        ("Volumes", ", ".join(config.get("Volumes") or {})),
+        *(("Label", f"{key}={value}") for key, value in (config.get("Labels") or {}).items()),
+        *(("Layer", f"{layer['digest'] or layer['diffId']}, {amount(layer['size'])}") for layer in data["layers"]),
+    ]
+    shown = [(name, value) for name, value in lines if value]
+    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{html.escape(str(value))}</dd>' for name, value in shown)}</dl>"
 
 
 def colour(number: int) -> str:
-    """Colours that stay apart: hues by the golden angle."""
-    return f"hsl({(number * 137.5 + 210) % 360:.0f} 45% {38 + 8 * (number % 3)}%)"
+    """Colours that stay apart (hues by the golden angle), dark enough for white text."""
+    return f"hsl({(number * 137.5 + 210) % 360:.0f} 42% {32 - 4 * (number % 3)}%)"
+
+
+def counted(count: int) -> str:
+    """Files in words."""
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def amount(count: int) -> str:
