@@ -49,7 +49,8 @@ class Session:
         self.code: int | None = None
         self.told: tuple[int, str] | None = None
         self.master = -1
-        self.mount_namespace: tuple[int, int] | None = None
+        # Held open: the number of a namespace that has ended is given to the next, and its processes are nobody of ours.
+        self.mount_namespace = -1
         self.saved: list[object] | None = None
         self.relay = Relay([])
         self.outward: list[Flow] = []
@@ -185,18 +186,17 @@ class Session:
             report.note(f"step: {self.step}")
         elif word == b"terminal" and fds and self.plan.streams.terminal and self.master < 0:
             self._use_terminal(fds.pop())
-        elif word == b"mounts" and fds and self.mount_namespace is None:
-            found = os.fstat(fds[0])
-            self.mount_namespace = found.st_dev, found.st_ino
+        elif word == b"mounts" and fds and self.mount_namespace < 0:
+            self.mount_namespace = fds.pop(0)
         elif word == b"running":
             self.running = True
             if self.unborn:
                 self._take_over(os.waitpid(self.pid, 0)[1])
             if not self.plan.guarded:
                 try:
-                    self.mount_namespace = procfs.namespace(self.pid, "mnt")
+                    self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
-                    self.mount_namespace = None
+                    self.mount_namespace = -1
         elif word == b"failed":
             code, _, text = rest.partition(b" ")
             self.told = (int(code), text.decode("utf-8", "surrogateescape"))
@@ -241,19 +241,23 @@ class Session:
             self._kill()
         elif self.told is None and self.code != _KILLED and not self.plan.guarded:
             return
-        if self.mount_namespace is None:
+        if self.mount_namespace < 0:
             return
+        held = os.fstat(self.mount_namespace)
+        wanted = held.st_dev, held.st_ino
         for pid in procfs.pids():
             try:
-                if pid != os.getpid() and procfs.namespace(pid, "mnt") == self.mount_namespace:
+                if pid != os.getpid() and procfs.namespace(pid, "mnt") == wanted:
                     fd = process.pidfd_open(pid)
                     try:
-                        if procfs.namespace(pid, "mnt") == self.mount_namespace:
+                        if procfs.namespace(pid, "mnt") == wanted:
                             process.pidfd_send_signal(fd, signal.SIGKILL)
                     finally:
                         os.close(fd)
             except (OSError, SyscallError):
                 continue
+        os.close(self.mount_namespace)
+        self.mount_namespace = -1
 
     def _result(self) -> int:
         if self.told is not None:
