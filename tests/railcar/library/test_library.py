@@ -186,6 +186,7 @@ def test_the_helper_ends_with_the_program_and_comes_back_after_its_death(program
             asking.helper.process.kill()
             asking.helper.process.wait()
             box.start()
+            assert box.exec(["/bin/sh", "-c", "exit 4"]).returncode == 4
             assert asking.helper.process.pid != first
         print(asking.helper.process.pid)
     """)

@@ -49,7 +49,7 @@ class Session:
         self.code: int | None = None
         self.told: tuple[int, str] | None = None
         self.master = -1
-        # Held open: the number of a namespace that has ended is given to the next, and its processes are nobody of ours.
+        # Held open: the number of a namespace that has ended is given to another's, whose processes are not ours.
         self.mount_namespace = -1
         self.saved: list[object] | None = None
         self.relay = Relay([])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from railcar import asking, documents, signalling
+from railcar import asking, documents, signalling, starting
 from railcar import state as states
 from railcar.asking import Stream, shutdown
 
@@ -125,7 +125,10 @@ class Container:
 
     def start(self) -> "Container":
         """Start the program of a created container; returns the container itself."""
-        asking.command([*self._globals(), "start", self.id])
+        if starting.hooks(self._record(), "poststart"):
+            asking.command([*self._globals(), "start", self.id])
+        else:  # nothing is forked: a word through a FIFO, and the answer
+            starting.start(self.root, self.id)
         return self
 
     def exec(

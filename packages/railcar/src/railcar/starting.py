@@ -153,22 +153,23 @@ def explain(program: str, step: str, number: int) -> RailcarError:
 
 def after(record: "Record") -> None:
     """Poststart hooks; when one fails the container is stopped (runtime.md, "Lifecycle")."""
-    hooks = _hooks(record, "poststart")
-    if not hooks:
+    found = hooks(record, "poststart")
+    if not found:
         return
     from railcar import hooks as running
     from railcar import removing
 
     try:
         state_text = documents.compact(record.public("running")).encode()
-        record.remember_hooks(running.run("poststart", hooks, state_text, str(record.data["bundle"])))
+        record.remember_hooks(running.run("poststart", found, state_text, str(record.data["bundle"])))
         record.save()
     except RailcarError:
         removing.kill_all(record)
         raise
 
 
-def _hooks(record: "Record", kind: str) -> "list[dict[str, Any]]":
+def hooks(record: "Record", kind: str) -> "list[dict[str, Any]]":
+    """The hooks of one kind that a container's configuration has."""
     if not record.has_hooks(kind):
         return []
     found = (record.config().get("hooks") or {}).get(kind) or []
