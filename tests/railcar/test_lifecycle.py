@@ -267,3 +267,13 @@ def test_console_gives_an_existing_terminal(runner: Any, bundle: MakeBundle, wai
     refused = runner("create", "--console", "/etc/passwd", "--bundle", made.path, runner.id())
     assert refused.returncode == 1
     assert "/etc/passwd" in refused.stderr
+
+
+def test_another_file_than_config_json(runner: Any, bundle: MakeBundle) -> None:
+    made = bundle("echo", "other")
+    (made.path / "config.json").rename(made.path / "other.json")
+    assert "no config.json in the bundle" in runner("run", "--bundle", made.path, runner.id()).stderr
+    assert runner.ok("run", "--config", "other.json", "--bundle", made.path, runner.id()) == "other\n"
+    made.config["process"]["args"] = "none"
+    (made.path / "other.json").write_text(json.dumps(made.config))
+    assert f"{made.path}/other.json: process.args" in runner("run", "-f", "other.json", "-b", made.path, "x").stderr

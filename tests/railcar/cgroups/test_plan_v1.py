@@ -139,12 +139,18 @@ def test_a_missing_controller_is_named(hybrid):
         {"hugepageLimits": [{"pageSize": "../../x", "limit": 3}]},
         {"devices": [{"type": "c"}]},
         {"devices": [{"allow": True, "type": "z"}]},
-        {"devices": [{"allow": True, "access": "rwx"}]},
     ],
 )
 def test_wrong_types_are_one_sentence(v1, resources):
     with pytest.raises(RailcarError, match=r"linux\.resources"):
         planned(v1, resources)
+
+
+def test_a_letter_of_no_access_is_left_out_with_a_warning(v1):
+    rule = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rwa"}
+    made = cgroups.plan(v1, "box", "/box", {"devices": [rule]})
+    assert ("devices.allow", "c 1:11 rw") in made.device_lines
+    assert any("access 'rwa'" in warning for warning in made.warnings)
 
 
 def test_hybrid_takes_hugetlb_from_the_unified_hierarchy(hybrid):

@@ -138,6 +138,38 @@ def test_line_018_a_failing_start_hook_keeps_the_process_from_running(logged: An
     assert lines(logged, "ran") == ["poststop"]
 
 
+def test_line_018_start_hooks_are_what_the_process_is(logged: Any) -> None:
+    """Its user, groups, limits and capabilities, and its seccomp filter: as under runc."""
+    wanted = "^(Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap|Umask)"
+    look = f"grep -E '{wanted}' /proc/self/status; ulimit -n; pwd; mkdir /tmp/refused || echo refused"
+    logged.add("/tmp", "tmpfs", "tmpfs", "mode=1777")
+    hook(logged, "startContainer", script=f"{{ {look}; }} > $LOG/hook 2>/dev/null")
+    process = logged.config["process"]
+    process["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [10], "umask": 0o27}
+    process["cwd"] = "/tmp"
+    process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 100}]
+    process["capabilities"]["inheritable"] = process["capabilities"]["ambient"] = ["CAP_KILL"]
+    logged.config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    (logged.directory / "log").chmod(0o777)
+    logged.run(f"{{ {look}; }} > /log/process 2>/dev/null")
+    assert "refused" in lines(logged, "hook")
+    assert lines(logged, "hook") == lines(logged, "process")
+
+
+@pytest.mark.parametrize("action", ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS"])
+def test_line_018_a_start_hook_that_the_filter_kills_is_named(logged: Any, action: str) -> None:
+    hook(logged, "startContainer", script="exec mkdir /tmp/refused")
+    rules = [{"names": ["mkdir", "mkdirat"], "action": action}]
+    logged.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
+    logged.config["process"]["rlimits"] = [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+    done = logged.run("true", fails=True)
+    said = "error running startContainer hook #0: /bin/sh: killed by signal 31 (bad system call)"
+    assert said in done.stderr
+
+
 def test_line_019_a_failing_poststart_hook_stops_the_container(logged: Any) -> None:
     hook(logged, "poststart", script="exit 5")
     done = logged.run("while :; do sleep 1; done", fails=True)

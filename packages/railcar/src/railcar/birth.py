@@ -181,10 +181,11 @@ def _between(
     os._exit(0)
 
 
-def become_root() -> None:
+def become_root(keep_groups: bool = False) -> None:
     """Root of the user namespace that was just entered; what is not mapped stays as it is."""
     try:
-        os.setgroups([])
+        if not keep_groups:
+            os.setgroups([])
     except OSError:
         pass
     try:

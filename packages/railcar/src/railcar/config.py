@@ -28,17 +28,20 @@ class Loaded:
         self.value, self.raw, self.bundle, self.rootfs = value, raw, bundle, rootfs
 
 
-def load(bundle: str) -> Loaded:
-    """Read and check `bundle`/config.json. Raises ConfigError with one sentence that says what to change."""
+def load(bundle: str, file_name: str = "config.json") -> Loaded:
+    """Read and check `bundle`/config.json, or another file (relative to the bundle).
+
+    Raises ConfigError with one sentence that says what to change.
+    """
     bundle = os.path.realpath(bundle)
-    path = os.path.join(bundle, "config.json")
+    path = os.path.join(bundle, file_name)
     try:
         with open(path, "rb", buffering=0) as file:
             raw = file.read()
     except FileNotFoundError:
         hint = "" if os.path.isdir(bundle) else f" ({bundle} is not a directory)"
         raise ConfigError(
-            f"no config.json in the bundle {bundle}{hint}; `railcar spec` writes one: no such file or directory"
+            f"no {file_name} in the bundle {bundle}{hint}; `railcar spec` writes one: no such file or directory"
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None

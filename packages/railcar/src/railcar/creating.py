@@ -37,7 +37,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     """
     state.check_id(container_id)
     check_preserved(options.preserve)
-    loaded = config.load(bundle)
+    loaded = config.load(bundle, options.config)
     plans = plan(loaded, container_id, options)
     if (
         plans.process is not None

@@ -35,7 +35,7 @@ def run(job: inside.Job, pidfd: int, flags: int, in_user_namespace: bool) -> Non
             except OSError as error:
                 raise StepError("enter the container's namespaces", "", error.errno or 0) from None
         if in_user_namespace:
-            birth.become_root()
+            birth.become_root(job.process is not None and job.process.groups is None)
             set_parent_death_signal(9)
         set_dumpable(False)
         if job.console is not None:

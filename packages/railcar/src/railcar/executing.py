@@ -60,10 +60,10 @@ class Options:
 class Executed:
     """The process, as its parent holds it."""
 
-    __slots__ = ("pid", "pidfd")
+    __slots__ = ("pid", "pidfd", "warnings")
 
-    def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid, self.pidfd = pid, pidfd
+    def __init__(self, pid: int, pidfd: int, warnings: list[str]) -> None:
+        self.pid, self.pidfd, self.warnings = pid, pidfd, warnings
 
 
 def execute(root: str, container_id: str, given: "dict[str, Any]", options: Options) -> Executed:
@@ -74,6 +74,7 @@ def execute(root: str, container_id: str, given: "dict[str, Any]", options: Opti
     kept = record.config()
     linux = kept.get("linux") or {}
     process = process_plan.plan(given, linux, options.preserve)
+    process_plan.keep_groups(process, record.data.get("annotations"))
     if process.terminal and not (options.console_socket or options.relay):
         raise ConfigError("a terminal needs --console-socket, since this command does not stay to relay it")
     if options.console_socket and not process.terminal:
@@ -150,7 +151,7 @@ class _Execution:
         if group is not None:
             group.close()
         os.close(first_pidfd)
-        return Executed(self.pid, self.pidfd)
+        return Executed(self.pid, self.pidfd, self.process.warnings)
 
     def _clone(self, job: inside.Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
         try:

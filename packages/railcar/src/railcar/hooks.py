@@ -1,7 +1,8 @@
 """The programs of config.json's ``hooks``: run in order, with the state on standard input and their own environment.
 
 Where each kind runs is the caller's part: prestart, createRuntime, poststart and poststop in the runtime's namespaces
-(stage 1), createContainer and startContainer in the container's (stage 2). runtime-spec config.md, "POSIX-platform
+(stage 1), createContainer and startContainer in the container's (stage 2), the latter as the container's process would
+be. runtime-spec config.md, "POSIX-platform
 Hooks". Nothing is imported here while a hook runs: stage 2 has no import path left.
 """
 
@@ -19,6 +20,7 @@ from railcar.errors import ConfigError, RailcarError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # kind -> the status in the state that its hooks read.
@@ -105,32 +107,44 @@ def run(
     cwd: str = "",
     keep_going: bool = False,
     environment: list[bytes] | None = None,
+    become: Callable[[], None] | None = None,
 ) -> list[Result]:
     """Run the hooks of one kind in order. ``state`` is the JSON for their standard input, ``cwd`` where they start.
 
     ``environment`` is what a hook without an ``env`` of its own gets: nothing, but for startContainer hooks, which are
-    the container's own programs and get its process's.
+    the container's own programs and get its process's. ``become``: called by each hook's process before its exec.
 
     The first failure raises HookError; with ``keep_going`` (poststop) the rest runs all the same, and the caller finds
     the failures in the results.
     """
     results = []
     for index, hook in enumerate(hooks):
-        result = _run_one(kind, index, hook, state, cwd, environment or [])
+        result = _run_one(kind, index, hook, state, cwd, environment or [], become)
         results.append(result)
         if result.failure and not keep_going:
             raise HookError(result.message(), results)
     return results
 
 
-def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str, inherited: list[bytes]) -> Result:
+def _run_one(
+    kind: str,
+    index: int,
+    hook: dict[str, Any],
+    state: bytes,
+    cwd: str,
+    inherited: list[bytes],
+    become: Callable[[], None] | None,
+) -> Result:
     path = hook["path"]
     argv = [os.fsencode(word) for word in hook.get("args") or [path]]
     result = Result(kind, index, path, [os.fsdecode(word) for word in argv])
     # On the host nothing of ours or the container's:
     # a variable of an image could load its code into a hook (CVE-2025-23266).
     own = hook.get("env")
-    environment = inherited if own is None else [os.fsencode(entry) for entry in own]
+    environment = inherited
+    if own is not None:
+        last = {entry.partition("=")[0]: os.fsencode(entry) for entry in own if "=" in entry}
+        environment = list(last.values())
     stdin = os.memfd_create("state", os.MFD_CLOEXEC)
     os.write(stdin, state)
     os.lseek(stdin, 0, os.SEEK_SET)
@@ -139,14 +153,14 @@ def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str
     started = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        _become(os.fsencode(path), argv, environment, cwd, (stdin, write, write), tell)
+        _execute(os.fsencode(path), argv, environment, cwd, (stdin, write, write), tell, become)
     for fd in (stdin, write, tell):
         os.close(fd)
     try:
         _follow(result, pid, output, hook.get("timeout"), started)
-        failed = os.read(report, 16)
+        failed = os.read(report, 1 << 12)
         if failed:
-            result.failure = f"exec {path}: {errno_text(int(failed))}"
+            result.failure = failed.decode("utf-8", "replace")
             result.status = None
     finally:
         os.close(output)
@@ -155,7 +169,15 @@ def _run_one(kind: str, index: int, hook: dict[str, Any], state: bytes, cwd: str
     return result
 
 
-def _become(path: bytes, argv: list[bytes], environment: list[bytes], cwd: str, stdio: Any, tell: int) -> None:
+def _execute(
+    path: bytes,
+    argv: list[bytes],
+    environment: list[bytes],
+    cwd: str,
+    stdio: Any,
+    tell: int,
+    become: Callable[[], None] | None,
+) -> None:
     """The child: never returns."""
     try:
         _signal.set_wakeup_fd(-1)
@@ -174,9 +196,14 @@ def _become(path: bytes, argv: list[bytes], environment: list[bytes], cwd: str, 
         process.close_range(3, flags=process.CLOSE_RANGE_CLOEXEC)
         if cwd:
             os.chdir(cwd)
-        os.execve(path, argv, dict(entry.split(b"=", 1) for entry in environment if b"=" in entry))
+        words, variables = process.strings(argv), process.strings(environment)
+        if become is not None:
+            become()
+        process.execve(path, words, variables)
+    except RailcarError as error:
+        os.write(tell, error.message.encode())
     except OSError as error:
-        os.write(tell, str(error.errno or 0).encode())
+        os.write(tell, f"exec {os.fsdecode(path)}: {errno_text(error.errno or 0)}".encode())
     finally:
         os._exit(_EXEC_FAILED)
 
@@ -235,7 +262,9 @@ def _drain(fd: int) -> bytes | None:
 
 def _failure(result: Result, reason: str) -> str:
     if not reason and result.status:
-        reason = f"killed by signal {-result.status}" if result.status < 0 else f"exit status {result.status}"
+        reason = f"exit status {result.status}"
+        if result.status < 0:
+            reason = f"killed by signal {-result.status} ({(_signal.strsignal(-result.status) or '?').lower()})"
     if not reason:
         return ""
     said = " / ".join(result.output[-_SHOWN_OUTPUT:].decode("utf-8", "replace").split("\n")).strip(" /")

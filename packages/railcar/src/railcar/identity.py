@@ -173,7 +173,8 @@ def _drop_bounding(kept: "int | None") -> None:
 
 def _change_ids(process: "Process") -> None:
     try:
-        os.setgroups(process.groups)
+        if process.groups is not None:
+            os.setgroups(process.groups)
     except PermissionError:
         if process.groups:
             hint = "this user namespace may not set groups (setgroups is denied, or ids are not mapped)"

@@ -16,6 +16,7 @@ from railcar.plan.namespaces import offsets_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from railcar import guarded
@@ -128,7 +129,7 @@ def _prepare(job: Job, joined: bool) -> None:
     offsets = _open_offsets(job.namespaces)
     if job.namespaces.new_user or joined:
         job.channel.ask(handshake.MAPS)
-        birth.become_root()
+        birth.become_root(job.process is not None and job.process.groups is None)
         set_parent_death_signal(9)  # the change of ids cleared it
         set_dumpable(False)
     for fd in job.task_fds:
@@ -264,7 +265,7 @@ def finish(job: Job) -> None:
     if job.waits_in_python():
         _wait_in_python(job, process)
         return
-    load = _loader(job) if job.filter is not None and job.filter.place == "python" else None
+    load = _loader(job, job.filter) if job.filter is not None and job.filter.place == "python" else None
     # What the exec takes is built before a filter is in, which may not let memory be asked for.
     argv: list[Any] = []
     environment = strings(process.environment)
@@ -294,14 +295,13 @@ def _join_memory(job: Job) -> None:
         job.memory_group = -1
 
 
-def _loader(job: Job) -> "Any":
+def _loader(job: Job, filter_: "Filter") -> "Callable[[], None]":
     """A function that loads the filter, and hands a listener on."""
 
     def load() -> None:
         from ocicommon.linux import seccomp
 
-        assert job.filter is not None
-        listener = seccomp.load(job.filter.program, job.filter.flags)
+        listener = seccomp.load(filter_.program, filter_.flags)
         if listener >= 0:
             from ocicommon.linux.sockets import send_fds
 
@@ -335,7 +335,8 @@ def _wait_in_python(job: Job, process: "Process") -> None:
         if job.start_hooks:
             from railcar import hooks
 
-            hooks.run("startContainer", job.start_hooks, state, environment=process.environment)
+            become = _becomes_like(job, process)
+            hooks.run("startContainer", job.start_hooks, state, environment=process.environment, become=become)
         _start_from_python(job, process)
     except BaseException as error:
         # As text: `start` tells it from the stub's four bytes by the first letter.
@@ -343,8 +344,22 @@ def _wait_in_python(job: Job, process: "Process") -> None:
     os._exit(127)
 
 
+def _becomes_like(job: Job, process: "Process") -> "Callable[[], None]":
+    """What makes a startContainer hook's process like the container's: its user, rights, limits and filter.
+
+    But for a filter with a listener: the agent gets that once, with the process itself.
+    """
+    filter_ = job.filter if job.filter is not None and not job.filter.listener else None
+    load = _loader(job, filter_) if filter_ is not None else None
+
+    def become() -> None:
+        identity.become(process, load, lambda: identity.limit(process))
+
+    return become
+
+
 def _start_from_python(job: Job, process: "Process") -> None:
-    load = _loader(job) if job.filter is not None and job.filter.place != "stub" else None
+    load = _loader(job, job.filter) if job.filter is not None and job.filter.place != "stub" else None
     use_stub = job.stub >= 0 and not (job.filter is not None and job.filter.place == "last")
     program: list[Any] = []
     environment = strings(process.environment)

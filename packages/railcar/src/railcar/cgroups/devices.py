@@ -78,9 +78,7 @@ def rules(resources: "dict[str, Any]") -> list[Rule]:
         access = entry.get("access")
         bits = 0
         for letter in access if isinstance(access, str) and access else "rwm":
-            if letter not in LETTERS:
-                raise RailcarError(f"linux.resources.devices: access {access!r} has a letter other than r, w and m")
-            bits |= LETTERS[letter]
+            bits |= LETTERS.get(letter, 0)
         major, minor = _number(entry, "major"), _number(entry, "minor")
         if kind == "p":
             continue
@@ -101,6 +99,16 @@ def rules(resources: "dict[str, Any]") -> list[Rule]:
         # What is allowed anyway needs no exception.
         result = [result[0]] + [rule for rule in result[1:] if not rule.allow or rule not in DEFAULTS]
     return result
+
+
+def warnings(resources: "dict[str, Any]") -> list[str]:
+    """A sentence for each access with a letter that means nothing: as under runc, the others count."""
+    found = [entry.get("access") for entry in items(resources, "devices", "linux.resources.devices")]
+    return [
+        f"linux.resources.devices: access {access!r} has a letter other than r, w and m: it has no effect"
+        for access in found
+        if isinstance(access, str) and access.strip("rwm")
+    ]
 
 
 def v1_lines(listed: list[Rule]) -> list[tuple[str, str]]:

@@ -176,6 +176,7 @@ def plan(
     if layout.mode == "none" and not any(resources.values()):
         return result
     result.writes, result.warnings = plan_writes(layout.mode, where, resources)
+    result.warnings += devices.warnings(resources)
     rules = devices.rules(resources)
     if layout.mode == "v2":
         result.device_program = device_program.generate(rules)

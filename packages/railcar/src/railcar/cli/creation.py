@@ -19,6 +19,7 @@ def options_of(options: Globals, arguments: Arguments) -> Options:
     wanted.init = arguments.flag("init")
     wanted.no_pivot = arguments.flag("no-pivot")
     wanted.no_new_keyring = arguments.flag("no-new-keyring")
+    wanted.config = arguments.text("config") or "config.json"
     wanted.console = arguments.text("console") or ""
     wanted.systemd_cgroup = options.systemd_cgroup
     wanted.cgroup_manager = options.cgroup_manager

@@ -73,6 +73,7 @@ _PIDFD = Option("pidfd-socket", "text", "Unix socket that gets a pidfd of the pr
 _PRESERVE = Option("preserve-fds", "number", "Pass on descriptors 3 to 2+N", "", "N", "0")
 _CREATE = (
     _BUNDLE,
+    Option("config", "text", "File to read instead of the bundle's config.json", "f", "FILE", "config.json"),
     _PID_FILE,
     _CONSOLE,
     Option("console", "text", "Path of an existing terminal to use", "c", "PATH", hidden=True),

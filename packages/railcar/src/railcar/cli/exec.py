@@ -5,6 +5,7 @@ import os
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
 from railcar import config, documents, executing, guarded, state
+from railcar.cli import log
 from railcar.cli.creation import preserved
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.errors import ConfigError, RailcarError, UsageError
@@ -31,7 +32,7 @@ def run(options: Globals, arguments: Arguments) -> int:
         guarded.seal()
     process = _process(options, arguments)
     if detach:
-        executing.execute(options.root, container_id, process, wanted)
+        _warn(executing.execute(options.root, container_id, process, wanted))
         return 0
     from railcar import console
     from railcar.foreground import Foreground
@@ -48,9 +49,15 @@ def run(options: Globals, arguments: Arguments) -> int:
     wanted.before_go = attach
     try:
         made = executing.execute(options.root, container_id, process, wanted)
+        _warn(made)
         return foreground.run(made.pid, made.pidfd)
     finally:
         foreground.close()
+
+
+def _warn(made: executing.Executed) -> None:
+    for warning in made.warnings:
+        log.warn(warning)
 
 
 def _process(options: Globals, arguments: Arguments) -> "dict[str, Any]":

@@ -19,6 +19,7 @@ class Options:
 
     __slots__ = (
         "cgroup_manager",
+        "config",
         "console",
         "console_socket",
         "init",
@@ -36,6 +37,7 @@ class Options:
         self.init = self.no_pivot = self.no_new_keyring = self.systemd_cgroup = self.rootless = False
         self.preserve = 0
         self.cgroup_manager = "cgroupfs"
+        self.config = "config.json"
 
 
 def plan(loaded: config.Loaded, container_id: str, options: Options) -> "Plans":
@@ -68,6 +70,8 @@ class Plans:
         if value.get("process"):
             self.process = process_plan.plan(value["process"], linux, options.preserve)
             lost = self.process.ambient & ~self.process.inheritable
+            process_plan.keep_groups(self.process, value.get("annotations"))
+            self.warnings += self.process.warnings
             self.warnings += [
                 f"can't raise ambient capability {name}: process.capabilities.inheritable lacks it"
                 for name in names(lost)

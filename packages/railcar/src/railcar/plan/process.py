@@ -39,6 +39,7 @@ _IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 
 class Process:
     """A process to become. Sets of capabilities are ints of bits, or None where the config says nothing of them.
 
+    `groups` is None where the runtime's own are kept.
     `scheduler`: (policy, nice, priority, flags, runtime, deadline, period); `io_priority`: (class, level);
     `affinity`: (initial, final) CPU lists as written. `rlimits`: (resource, soft, hard). `label` is what goes to
     `attribute` of /proc/thread-self/attr before the exec.
@@ -69,6 +70,7 @@ class Process:
         "terminal",
         "uid",
         "umask",
+        "warnings",
     )
 
     def __init__(self) -> None:
@@ -77,7 +79,7 @@ class Process:
         self.search = DEFAULT_PATH
         self.cwd = "/"
         self.uid = self.gid = 0
-        self.groups: list[int] = []
+        self.groups: list[int] | None = []
         self.umask = 0o022
         self.bounding: int | None = None
         self.effective = self.permitted = self.inheritable = self.ambient = 0
@@ -91,7 +93,14 @@ class Process:
         self.terminal = False
         self.console_size: tuple[int, int] | None = None
         self.label = b""
+        self.warnings: list[str] = []
         self.attribute = b"thread-self/attr/exec"
+
+
+def keep_groups(process: Process, annotations: "Any") -> None:
+    """crun's annotation by which a rootless engine lets a container keep groups that it cannot map."""
+    if (annotations or {}).get("run.oci.keep_original_groups") == "1":
+        process.groups = None
 
 
 def plan(process: "dict[str, Any]", linux: "dict[str, Any] | None" = None, preserve: int = 0) -> Process:
@@ -148,8 +157,8 @@ def environment(entries: "Any", preserve: int = 0) -> tuple[list[bytes], str]:
     return [os.fsencode(f"{name}={value}") for name, value in found.items()], found.get("PATH") or DEFAULT_PATH
 
 
-def capability_set(names: "Any", where: str) -> int:
-    """The bits of these names. Raises ConfigError with the nearest name for one that does not exist."""
+def capability_set(names: "Any", warnings: list[str]) -> int:
+    """The bits of these names. One that does not exist is left out with a warning, as config.md asks."""
     bits = 0
     for name in names or ():
         try:
@@ -158,7 +167,9 @@ def capability_set(names: "Any", where: str) -> int:
             upper = name.upper() if name.upper().startswith("CAP_") else "CAP_" + name.upper()
             near = [known for known in capabilities.NAMES if known == upper or known[:9] == upper[:9]]
             hint = f" (perhaps {near[0]}?)" if near else ""
-            raise ConfigError(f'{where} has "{name}", which is no capability{hint}') from None
+            warning = f'process.capabilities has "{name}", which is no capability{hint}: it is left out'
+            if warning not in warnings:
+                warnings.append(warning)
     return bits
 
 
@@ -167,15 +178,17 @@ def _capabilities(result: Process, sets: "dict[str, Any] | None") -> None:
         # config.md: without the object the process gets none.
         result.bounding = 0
         return
-    where = "process.capabilities."
-    result.bounding = capability_set(sets.get("bounding"), where + "bounding")
-    result.effective = capability_set(sets.get("effective"), where + "effective")
-    result.permitted = capability_set(sets.get("permitted"), where + "permitted")
-    result.inheritable = capability_set(sets.get("inheritable"), where + "inheritable")
-    result.ambient = capability_set(sets.get("ambient"), where + "ambient")
+    result.bounding = capability_set(sets.get("bounding"), result.warnings)
+    result.effective = capability_set(sets.get("effective"), result.warnings)
+    result.permitted = capability_set(sets.get("permitted"), result.warnings)
+    result.inheritable = capability_set(sets.get("inheritable"), result.warnings)
+    result.ambient = capability_set(sets.get("ambient"), result.warnings)
     outside = result.effective & ~result.permitted
     if outside:
-        raise ConfigError(f"{where}effective has {capabilities.names(outside)[0]}, which {where}permitted lacks")
+        raise ConfigError(
+            f"process.capabilities.effective has {capabilities.names(outside)[0]},"
+            " which process.capabilities.permitted lacks"
+        )
 
 
 def rlimits(entries: "Any") -> list[tuple[int, int, int]]:

@@ -14,7 +14,7 @@ from ocicommon.linux.errors import SyscallError
 from ocicommon.linux.mounts import MOUNT_ATTR_NOSYMFOLLOW
 
 from railcar.errors import StepError
-from railcar.rootfs import copyup, devices, enter, filesystems, legacy, masks, paths, sysctl
+from railcar.rootfs import copyup, devices, enter, filesystems, legacy, masks, nodes, paths, sysctl
 from railcar.rootfs.options import RESET
 from railcar.rootfs.planning import PROC_EXCEPTIONS
 from railcar.rootfs.sources import clone, clone_root, inherited_propagation, map_ids
@@ -68,8 +68,11 @@ class Builder:
                 raise StepError(mount.name(), "", error.errno or 0, hint) from error
         self.sources.spaces.close()
         if plan.set_up_dev and plan.enter != "chroot":
+            made = self.sources.nodes.names
+            nodes.bind(self.sources.nodes, self.root_fd)
             for device in plan.devices:
-                devices.create(self.root_fd, device, self.sources.modern)
+                if device.path not in made:
+                    devices.create(self.root_fd, device, self.sources.modern)
             devices.default_links(self.root_fd, self._has_pts())
         self._make_cwd()
 

@@ -46,9 +46,12 @@ LINKS = (
 
 
 class Device:
-    """A node to be: ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO; ``mode`` the permission bits."""
+    """A node to be: ``kind`` is S_IFCHR, S_IFBLK or S_IFIFO; ``mode`` the permission bits.
 
-    __slots__ = ("gid", "kind", "major", "minor", "mode", "path", "uid")
+    ``owner``: its ids as the host counts, -1 for one that is not mapped, where they are known and others than here.
+    """
+
+    __slots__ = ("gid", "kind", "major", "minor", "mode", "owner", "path", "uid")
 
     def __init__(self, path: str, kind: int, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
         self.path = path
@@ -58,6 +61,7 @@ class Device:
         self.mode = mode
         self.uid = uid
         self.gid = gid
+        self.owner: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         letter = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}[self.kind]

@@ -11,6 +11,7 @@ import os.path
 from ocicommon.linux.mounts import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 
 from railcar.errors import ConfigError
+from railcar.plan.namespaces import ranges, to_host
 from railcar.rootfs import options as words
 from railcar.rootfs import sysctl
 from railcar.rootfs.devices import Device, wanted_devices
@@ -178,9 +179,20 @@ def plan(
     made.mounts = _mounts(config, bundle, linux, made, cgroup_mounts)
     made.set_up_dev = not any(mount.destination == "/dev" and mount.what == "bind" for mount in made.mounts)
     made.devices = wanted_devices(linux.get("devices") or []) if made.set_up_dev else []
+    if made.user_namespace:
+        _own_devices(made, linux)
     if not own_mounts:
         _refuse_in_host_namespace(made)
     return made
+
+
+def _own_devices(made: Plan, linux: dict[str, Any]) -> None:
+    """Whose the devices of linux.devices are; the default ones are the host's, which are for everybody."""
+    uids, gids = ranges(linux.get("uidMappings")), ranges(linux.get("gidMappings"))
+    listed = len(linux.get("devices") or [])
+    if uids and gids and listed:
+        for device in made.devices[-listed:]:
+            device.owner = to_host(uids, device.uid), to_host(gids, device.gid)
 
 
 def _refuse_in_host_namespace(made: Plan) -> None:

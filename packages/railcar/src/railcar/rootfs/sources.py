@@ -15,6 +15,7 @@ from ocicommon.linux.namespaces import TYPES
 
 from railcar.errors import ConfigError, StepError
 from railcar.rootfs.idmap import UserNamespaces
+from railcar.rootfs.nodes import Nodes, make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,17 +30,18 @@ class Sources:
     """Descriptors, all close-on-exec: the root's tree, and those of bind mounts by their place in ``Plan.mounts``.
 
     ``root`` is -1 and a place is missing where the caller may not copy mounts (rootless): they are opened inside then.
-    ``spaces``: the user namespaces of idmapped mounts.
+    ``spaces``: the user namespaces of idmapped mounts. ``nodes``: the devices of a container that may make none.
     ``modern``: whether the kernel has the mount API by descriptor, as far as it is needed (Linux 5.12).
     """
 
-    __slots__ = ("modern", "root", "spaces", "trees")
+    __slots__ = ("modern", "nodes", "root", "spaces", "trees")
 
     def __init__(self) -> None:
         self.root = -1
         self.trees: dict[int, int] = {}
         self.modern = True
         self.spaces = UserNamespaces()
+        self.nodes = Nodes()
 
     def close(self) -> None:
         """Stage 1 needs them no more after the clone."""
@@ -49,6 +51,7 @@ class Sources:
         self.root = -1
         self.trees = {}
         self.spaces.close()
+        self.nodes.close()
 
 
 def is_modern() -> bool:
@@ -137,6 +140,9 @@ def open_sources(plan: Plan, modern: bool | None = None) -> Sources:
                 sources.trees[place] = _open(mount, propagation, spaces)
             elif mount.options.idmap:
                 spaces.of(mount)  # inside, none can be made
+        if plan.user_namespace:
+            own = [device for device in plan.devices if device.owner is not None]
+            sources.nodes = make(own, [device.owner for device in own if device.owner is not None])
     except BaseException:
         sources.close()
         raise
