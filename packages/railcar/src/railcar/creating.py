@@ -2,12 +2,12 @@
 
 import os
 
-from ocicommon.linux.process import pidfd_send_signal, prlimit
+from ocicommon.linux.process import pidfd_send_signal
 
 from railcar import birth, config, documents, handshake, inside, placing, state, tracing
-from railcar.errors import ConfigError, RailcarError, StepError
+from railcar.errors import ConfigError, RailcarError
 from railcar.plan import seccomp as seccomp_plan
-from railcar.plan.container import Options, Plans, plan
+from railcar.plan.container import Options, Plans, plan, plan_filter
 from railcar.rootfs import build, sources
 from railcar.versions import SPEC_VERSION
 
@@ -36,7 +36,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     Raises RailcarError; then nothing is left.
     """
     state.check_id(container_id)
-    check_preserved(options.preserve)
+    placing.check_preserved(options.preserve)
     loaded = config.load(bundle, options.config)
     plans = plan(loaded, container_id, options)
     if (
@@ -58,15 +58,6 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
     except BaseException as error:
         creation.undo()
         raise creation.explained(error) from None
-
-
-def check_preserved(count: int) -> None:
-    """Every descriptor that --preserve-fds promises must be open: else one of ours would take its number."""
-    for number in range(3, 3 + count):
-        try:
-            os.fstat(number)
-        except OSError:
-            raise RailcarError(f"--preserve-fds {count}: descriptor {number} is not open") from None
 
 
 class _Creation:
@@ -112,13 +103,15 @@ class _Creation:
         record.save()
         state.write(record.path(state.CONFIG), plans.loaded.raw)
         tracing.mark("intent")
-        if plans.cgroup is not None:
-            self.group = plans.cgroup.create()
-            record.data["cgroup"] = self.group.record()
-        tracing.mark("cgroups")
         self.channel = channel = handshake.Channel()
         job = inside.Job(channel, plans.namespaces)
         job.lock = self.lock
+        # A cgroup of v2 the child is born in; those of v1, and the filter, are made while it makes its first steps.
+        alone = self.late is None and not plans.namespaces.needs_intermediate
+        job.filter_later = alone and plans.filter_waits
+        job.joins_later = alone and plans.cgroup is not None and plans.cgroup.mode == "v1" and not plans.cgroup.unit
+        if not job.joins_later:
+            self._make_group()
         ours = self._equip(job, relay)
         tracing.mark("sources")
         cgroup_fd = self.group.clone_fd if self.group is not None else -1
@@ -130,7 +123,7 @@ class _Creation:
         tracing.mark("clone")
         self._talk(job)
         tracing.mark("ready")
-        pid_file(options.pid_file, self.born.pid)
+        placing.pid_file(options.pid_file, self.born.pid)
         if options.pidfd_socket:
             placing.send_pidfd(options.pidfd_socket, self.born.pidfd, b"standard")
         os.close(self.lock)
@@ -138,6 +131,12 @@ class _Creation:
         created = Created(record, self.born.pid, self.born.pidfd, job.go, job.reply, ours)
         created.warnings = plans.warnings
         return created
+
+    def _make_group(self) -> None:
+        if self.plans.cgroup is not None:
+            self.group = self.plans.cgroup.create()
+            self.record.data["cgroup"] = self.group.record()
+        tracing.mark("cgroups")
 
     def _equip(self, job: inside.Job, relay: bool) -> "Any":
         """Open and build all that the child will need; our end of a relayed terminal, or None."""
@@ -153,8 +152,7 @@ class _Creation:
             job.builder.proc_option = self.late.proc_option
         if self.group is not None:
             job.task_fds = list(self.group.task_fds)
-            if self._memory_last():
-                job.memory_group = job.task_fds.pop()
+        job.memory_last = self._memory_last()
         job.create_hooks = plans.hooks.get("createContainer") or []
         job.start_hooks = plans.hooks.get("startContainer") or []
         if not options.no_new_keyring:
@@ -166,13 +164,13 @@ class _Creation:
         process = plans.process
         if process is not None:
             first = 3 + options.preserve
-            job.go = _fifo(record.path(state.GO_FIFO), first)
-            job.reply = _fifo(record.path(state.REPLY_FIFO), first)
+            job.go = record.make_fifo(state.GO_FIFO, first)
+            job.reply = record.make_fifo(state.REPLY_FIFO, first)
             if process.label:
                 job.proc = placing.procfs(first)
-            job.filter = plans.filter
             job.init = options.init
-            job.build_stub("user" in plans.namespaces.types)
+            if not job.filter_later:
+                self._arm(job)
             if process.terminal:
                 from railcar import console
 
@@ -190,6 +188,12 @@ class _Creation:
         _preload(job)
         return ours
 
+    def _arm(self, job: inside.Job) -> None:
+        """The filter, and the stub that may load it."""
+        plan_filter(self.plans)
+        job.filter = self.plans.filter
+        job.build_stub("user" in self.plans.namespaces.types)
+
     def _memory_last(self) -> bool:
         """Whether the child may join its v1 memory group as the last thing.
 
@@ -199,7 +203,7 @@ class _Creation:
         plans = self.plans
         copies = any("tmpcopyup" in (mount.get("options") or ()) for mount in plans.loaded.value.get("mounts") or ())
         own = bool(plans.hooks.get("createContainer")) or copies or "cgroup" in plans.namespaces.types
-        return not own and "memory" in self.group.paths and bool(self.group.task_fds)
+        return not own and plans.cgroup is not None and "memory" in plans.cgroup.paths
 
     def _close_child_ends(self, job: inside.Job) -> None:
         job.builder.sources.close()
@@ -229,11 +233,22 @@ class _Creation:
             self._expect(handshake.MAPS)
             birth.write_maps(born.pid, plans.namespaces)
             channel.go()
+        if job.joins_later:
+            self._make_group()
+            channel.go(fds=self.group.task_fds)
+            self.group.close()
+        if job.filter_later:
+            self._arm(job)
+            tracing.mark("filter")
         self._expect(handshake.MOUNTED)
         tracing.mark("mounts")
         if plans.hooks or plans.net_devices:
             self._host_hooks(born.pid)
         channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
+        if job.filter_later:
+            channel.go(*job.equipment())
+            if job.stub >= 0:
+                os.close(job.stub)
         if self.late is not None:
             born = self.born = self.late.follow(born, channel)
             self._note(born)
@@ -243,7 +258,7 @@ class _Creation:
             resources = (plans.loaded.value.get("linux") or {}).get("resources") or {}
             placing.apply(born.pid, plans.process, (resources.get("cpu") or {}).get("cpus") or "")
             for resource, soft, hard in plans.process.rlimits:
-                limit(born.pid, resource, soft, hard)
+                placing.limit(born.pid, resource, soft, hard)
         closure = (plans.loaded.value.get("linux") or {}).get("intelRdt")
         if closure:
             from railcar import rdt
@@ -349,24 +364,6 @@ class _Creation:
         removing.remove_directory(self.record.directory)
 
 
-def limit(pid: int, resource: int, soft: int, hard: int) -> None:
-    """Raise a resource limit of a process that waits. Raises StepError.
-
-    A limit at or below our own needs no privilege over a process that has changed its ids: it sets that itself
-    (`identity.limit`), as the last thing, or it would bind the set-up.
-    """
-    if hard <= prlimit(0, resource)[1]:
-        return
-    try:
-        prlimit(pid, resource, soft, hard)
-    except OSError as error:
-        from ocicommon.linux.process import RESOURCES
-
-        name = next((key for key, number in RESOURCES.items() if number == resource), str(resource))
-        hint = "raising a hard limit needs CAP_SYS_RESOURCE" if error.errno == 1 else ""
-        raise StepError("process.rlimits", f"{name} {soft}:{hard}", error.errno or 0, hint) from None
-
-
 def listener_state(record: "Record", filter_: seccomp_plan.Filter, pid: int) -> bytes:
     """What goes with a seccomp listener: the container process state. config-linux.md, "Container Process State"."""
     shown = {
@@ -379,25 +376,12 @@ def listener_state(record: "Record", filter_: seccomp_plan.Filter, pid: int) -> 
     return documents.compact(shown).encode()
 
 
-def _fifo(path: str, first: int) -> int:
-    """A new FIFO, open for both ways (so that nobody ever waits for the other end), at a number from `first` on."""
-    import fcntl
-
-    os.mkfifo(path, 0o600)
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    if fd >= first:
-        return fd
-    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
-    os.close(fd)
-    return higher
-
-
 def _preload(job: inside.Job) -> None:
     """Import what the child will use: after pivot_root an import would run the container's code (see lockdown)."""
     wanted = ["fcntl", "railcar.console"]
     if job.create_hooks or job.start_hooks:
         wanted.append("railcar.hooks")
-    if job.filter is not None:
+    if job.filter is not None or job.filter_later:
         wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
     if job.keyring:
         wanted.append("ocicommon.linux.keyring")
@@ -405,15 +389,3 @@ def _preload(job: inside.Job) -> None:
         wanted.append("ocicommon.linux.scheduling")
     for name in wanted:
         __import__(name)
-
-
-def pid_file(path: str, pid: int) -> None:
-    """Write the pid, without a newline (containerd reads it as a number), in one step for who polls the file."""
-    if not path:
-        return
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
-    try:
-        state.write(temporary, str(pid).encode(), 0o644)
-        os.rename(temporary, path)
-    except OSError as error:
-        raise RailcarError(f"cannot write the pid file {path}: {error.strerror}") from None

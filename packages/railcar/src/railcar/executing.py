@@ -68,7 +68,7 @@ class Executed:
 
 def execute(root: str, container_id: str, given: "dict[str, Any]", options: Options) -> Executed:
     """Run a process object (already checked) in a container. Raises RailcarError; then nothing of it is left."""
-    creating.check_preserved(options.preserve)
+    placing.check_preserved(options.preserve)
     record = state.find(root, container_id)
     refuse(record, options)
     kept = record.config()
@@ -211,9 +211,9 @@ class _Execution:
         placing.apply(self.pid, self.process)
         placing.affinity(self.pid, final, "process.execCPUAffinity.final")
         for resource, soft, hard in self.process.rlimits:
-            creating.limit(self.pid, resource, soft, hard)
+            placing.limit(self.pid, resource, soft, hard)
         tracing.mark("ready")
-        creating.pid_file(self.options.pid_file, self.pid)
+        placing.pid_file(self.options.pid_file, self.pid)
         if self.options.pidfd_socket:
             placing.send_pidfd(self.options.pidfd_socket, self.pidfd, b"setns")
         if self.options.before_go is not None:

@@ -7,7 +7,13 @@ stream is the other's death, or (from the child, after the last G) the exec of t
 import _socket
 import os
 
+from ocicommon.linux.sockets import receive_fds, send_fds
+
 from railcar.errors import RailcarError, StepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAPS = b"M"  # in a new user namespace: write the id maps
 BORN = b"B"  # of the process between: the pid of the child it made
@@ -15,6 +21,8 @@ MOUNTED = b"D"  # the mounts are done: hooks of the host's side may run
 READY = b"R"  # everything is done but the exec
 ERROR = b"E"
 GO = b"G"
+_GONE = (32, 104)  # EPIPE, ECONNRESET
+_LONGEST = 1 << 18
 
 #: What the child was doing when it died, by the last message that came from it.
 DOING = {
@@ -52,10 +60,17 @@ class Channel:
         Exits when the host's side is dead.
         """
         self.tell(kind, payload)
-        answer = self.child.recv(65536)
+        answer = self.child.recv(65536)  # not recvmsg, nor for more: a filter may be in by now
         if answer[:1] != GO:
             os._exit(1)
         return answer[1:]
+
+    def wait(self) -> tuple[bytes, list[int]]:
+        """From the child: wait for the word to go on; (what came with it, descriptors, close-on-exec)."""
+        answer, fds = receive_fds(self.child, _LONGEST)
+        if answer[:1] != GO:
+            os._exit(1)
+        return answer[1:], fds
 
     def tell_error(self, error: BaseException) -> None:
         """From the child: hand the error to the host's side."""
@@ -64,12 +79,13 @@ class Channel:
         except OSError:
             return
 
-    def go(self, payload: bytes = b"") -> None:
+    def go(self, payload: bytes = b"", fds: "Sequence[int]" = ()) -> None:
         """From the host's side."""
         try:
-            self.host.send(GO + payload, _socket.MSG_NOSIGNAL)
-        except OSError:
-            return  # the child is dead, and `hear` will tell
+            send_fds(self.host, GO + payload, fds)
+        except OSError as error:
+            if error.errno not in _GONE:  # the child is dead, and `hear` will tell
+                raise
 
     def hear(self) -> tuple[bytes, bytes]:
         """On the host's side: (kind, payload), (b"", b"") at the end. Raises the child's error."""

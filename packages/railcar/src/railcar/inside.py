@@ -3,6 +3,7 @@
 Whatever fails is told to the host's side as (step, subject, errno, hint), and the child ends.
 """
 
+import marshal
 import os
 
 from ocicommon.linux import lockdown
@@ -13,6 +14,7 @@ from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_d
 from railcar import birth, handshake, identity, lookup, placing, stub, tracing
 from railcar.errors import StepError
 from railcar.plan.namespaces import offsets_text
+from railcar.plan.seccomp import Filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from railcar.handshake import Channel
     from railcar.plan.namespaces import Namespaces
     from railcar.plan.process import Process
-    from railcar.plan.seccomp import Filter
 
 
 class Job:
@@ -36,13 +37,16 @@ class Job:
         "create_hooks",
         "emulated",
         "filter",
+        "filter_later",
         "go",
         "init",
+        "joins_later",
         "keyring",
         "late",
         "listener",
         "lock",
         "memory_group",
+        "memory_last",
         "memory_policy",
         "namespaces",
         "opened",
@@ -65,6 +69,9 @@ class Job:
         self.builder: Any = None
         self.filter: Filter | None = None
         self.task_fds: list[int] = []
+        # What the host's side still makes while the child is being born: the cgroups; the filter and the stub.
+        self.joins_later = self.filter_later = False
+        self.memory_last = False
         self.memory_group = -1  # the `tasks` of a v1 memory group, joined last: what set-up took is not charged to it
         self.go = self.reply = self.proc = self.stub = self.terminal = -1
         self.lock = -1  # held by the child as well, until it is where a clean-up finds it
@@ -97,6 +104,21 @@ class Job:
             capabilities=identity.through_stub(self.process, -1 if user_namespace else capget()[1]),
         )
         self.stub = stub.executable(stub.image(needs))
+
+    def equipment(self) -> tuple[bytes, list[int]]:
+        """What `take` takes in the child: the filter for Python and the stub."""
+        filter_ = self.filter
+        told = None if filter_ is None else (filter_.program, filter_.flags, filter_.place)
+        return marshal.dumps(told), [self.stub] if self.stub >= 0 else []
+
+    def take(self, told: bytes, fds: list[int]) -> None:
+        """In the child: the filter and the stub that were made since its birth."""
+        found = marshal.loads(told)
+        if found is not None:
+            program, flags, place = found
+            self.filter = Filter(program, flags, place, "", "")
+        for fd in fds:
+            self.stub = fd
 
     def waits_in_python(self) -> bool:
         """Hooks that run after `start`, or a filter that the stub would not survive, leave the waiting to Python."""
@@ -132,17 +154,26 @@ def _prepare(job: Job, joined: bool) -> None:
         birth.become_root(job.process is not None and job.process.groups is None)
         set_parent_death_signal(9)  # the change of ids cleared it
         set_dumpable(False)
-    for fd in job.task_fds:
-        os.write(fd, b"0")
-        os.close(fd)
-    placing.all_cpus()
     if not joined:
         birth.join(job.opened)
-    _unshare_late(job.namespaces, offsets)
     if "network" in job.namespaces.types and not job.namespaces.path("network"):
         _loopback_up()
     if job.keyring:
         _new_keyring(job.keyring)
+    _join_groups(job)
+    placing.all_cpus()
+    _unshare_late(job.namespaces, offsets)
+
+
+def _join_groups(job: Job) -> None:
+    """Join the cgroups of v1: late among the first steps, since the host's side may still be making them."""
+    if job.joins_later:
+        job.task_fds = job.channel.wait()[1]
+    if job.memory_last and job.task_fds:
+        job.memory_group = job.task_fds.pop()
+    for fd in job.task_fds:
+        os.write(fd, b"0")
+        os.close(fd)
 
 
 def _open_offsets(namespaces: "Namespaces") -> int:
@@ -206,6 +237,8 @@ def _mount(job: Job) -> None:
         job.builder.mount()
         tracing.mark("mounts")
     state = job.channel.ask(handshake.MOUNTED)
+    if job.filter_later:
+        job.take(*job.channel.wait())
     lockdown.lock()
     if job.lock >= 0:
         os.close(job.lock)  # a directory of the host's: nothing in the container may lead to it

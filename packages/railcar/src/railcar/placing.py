@@ -2,12 +2,24 @@
 
 import os
 
-from railcar.errors import ConfigError, StepError
+from ocicommon.linux.process import prlimit
+
+from railcar import state
+from railcar.errors import ConfigError, RailcarError, StepError
 from railcar.plan.process import Process, cpu_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+def check_preserved(count: int) -> None:
+    """Every descriptor that --preserve-fds promises must be open: else one of ours would take its number."""
+    for number in range(3, 3 + count):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise RailcarError(f"--preserve-fds {count}: descriptor {number} is not open") from None
 
 
 def apply(pid: int, process: Process, cpus: str = "") -> None:
@@ -55,6 +67,24 @@ def oom_score(pid: int, value: int) -> None:
     except OSError as error:
         hint = "lowering it needs CAP_SYS_RESOURCE" if error.errno == 13 else ""
         raise StepError("process.oomScoreAdj", str(value), error.errno or 0, hint) from None
+
+
+def limit(pid: int, resource: int, soft: int, hard: int) -> None:
+    """Raise a resource limit of a process that waits. Raises StepError.
+
+    A limit at or below our own needs no privilege over a process that has changed its ids: it sets that itself
+    (`identity.limit`), as the last thing, or it would bind the set-up.
+    """
+    if hard <= prlimit(0, resource)[1]:
+        return
+    try:
+        prlimit(pid, resource, soft, hard)
+    except OSError as error:
+        from ocicommon.linux.process import RESOURCES
+
+        name = next((key for key, number in RESOURCES.items() if number == resource), str(resource))
+        hint = "raising a hard limit needs CAP_SYS_RESOURCE" if error.errno == 1 else ""
+        raise StepError("process.rlimits", f"{name} {soft}:{hard}", error.errno or 0, hint) from None
 
 
 def affinity(pid: int, text: str, where: str) -> None:
@@ -131,3 +161,15 @@ def send_pidfd(path: str, pidfd: int, payload: bytes) -> None:
         raise StepError("pidfd socket", path, error.errno or 0) from None
     finally:
         sock.close()
+
+
+def pid_file(path: str, pid: int) -> None:
+    """Write the pid, without a newline (containerd reads it as a number), in one step for who polls the file."""
+    if not path:
+        return
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
+    try:
+        state.write(temporary, str(pid).encode(), 0o644)
+        os.rename(temporary, path)
+    except OSError as error:
+        raise RailcarError(f"cannot write the pid file {path}: {error.strerror}") from None

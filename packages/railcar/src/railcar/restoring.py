@@ -5,7 +5,7 @@ import os
 from ocicommon.linux import mounts
 from ocicommon.linux.namespaces import CLONE_NEWNS, unshare
 
-from railcar import checkpointing, config, creating, criu, documents, handshake, state
+from railcar import checkpointing, config, creating, criu, documents, handshake, placing, state
 from railcar.errors import RailcarError
 from railcar.plan.container import Options, plan
 from railcar.rootfs import paths
@@ -63,7 +63,7 @@ def restore(
         record.data.pop("creator")
         record.data["phase"] = "created"
         record.save()
-        creating.pid_file(options.pid_file, pid)
+        placing.pid_file(options.pid_file, pid)
         os.close(lock)
     except BaseException:
         creation.undo()

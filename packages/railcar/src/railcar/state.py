@@ -105,6 +105,17 @@ class Record:
     def path(self, name: str) -> str:
         return os.path.join(self.root, self.container_id, name)
 
+    def make_fifo(self, name: str, first: int) -> int:
+        """A new FIFO, open for both ways (so that nobody ever waits for the other end), at a number from `first` on."""
+        path = self.path(name)
+        os.mkfifo(path, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        if fd >= first:
+            return fd
+        higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first)
+        os.close(fd)
+        return higher
+
     def config(self) -> "dict[str, Any]":
         """The config.json as it was at create."""
         found: dict[str, Any] = documents.read(self.path(CONFIG))

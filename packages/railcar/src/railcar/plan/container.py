@@ -11,6 +11,7 @@ from railcar.rootfs import planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -41,10 +42,22 @@ class Options:
 
 
 def plan(loaded: config.Loaded, container_id: str, options: Options) -> "Plans":
-    """Decide. Raises ConfigError; where the plans stumble over a shape that the quick check let through, the
-    specification's models say what is wrong with it."""
+    """Decide. Raises ConfigError."""
+    plans: Plans = _explained(loaded, lambda: Plans(loaded, container_id, options))
+    return plans
+
+
+def plan_filter(plans: "Plans") -> None:
+    """Compile the seccomp filter, where `Plans` has left that for later. Raises ConfigError."""
+    if plans.filter_waits:
+        _explained(plans.loaded, plans.compile_filter)
+
+
+def _explained(loaded: config.Loaded, decide: "Callable[[], Any]") -> "Any":
+    """What `decide` returns. Where it stumbles over a shape that the quick check let through, the specification's
+    models say what is wrong with it."""
     try:
-        return Plans(loaded, container_id, options)
+        return decide()
     except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError):
         from railcar import validation
 
@@ -55,9 +68,20 @@ def plan(loaded: config.Loaded, container_id: str, options: Options) -> "Plans":
 
 
 class Plans:
-    """Everything decided before the first side effect."""
+    """Everything decided before the first side effect, but a filter on which nothing else depends (`filter_waits`)."""
 
-    __slots__ = ("cgroup", "filter", "hooks", "loaded", "namespaces", "net_devices", "process", "rootfs", "warnings")
+    __slots__ = (
+        "cgroup",
+        "filter",
+        "filter_waits",
+        "hooks",
+        "loaded",
+        "namespaces",
+        "net_devices",
+        "process",
+        "rootfs",
+        "warnings",
+    )
 
     def __init__(self, loaded: config.Loaded, container_id: str, options: Options) -> None:
         value = loaded.value
@@ -66,7 +90,8 @@ class Plans:
         self.hooks: dict[str, Any] = value.get("hooks") or {}
         self.warnings = spelling.warnings(value)
         self.process = None
-        self.filter = None
+        self.filter: seccomp_plan.Filter | None = None
+        self.filter_waits = False
         if value.get("process"):
             self.process = process_plan.plan(value["process"], linux, options.preserve)
             lost = self.process.ambient & ~self.process.inheritable
@@ -76,7 +101,10 @@ class Plans:
                 f"can't raise ambient capability {name}: process.capabilities.inheritable lacks it"
                 for name in names(lost)
             ]
-            self.filter = seccomp_plan.plan(linux.get("seccomp"), self.process, stub.supported())
+            profile = linux.get("seccomp") or {}
+            self.filter_waits = bool(profile) and not (profile.get("listenerPath") or options.init)
+            if not self.filter_waits:
+                self.compile_filter()
             _check_terminal(self.process, options)
             if options.init:
                 _check_init(self.filter)
@@ -99,6 +127,12 @@ class Plans:
                 self.warnings.append(
                     f"capabilities that cannot be granted here are left out: {', '.join(names(lacking))}"
                 )
+
+    def compile_filter(self) -> None:
+        self.filter_waits = False
+        if self.process is not None:
+            profile = (self.loaded.value.get("linux") or {}).get("seccomp")
+            self.filter = seccomp_plan.plan(profile, self.process, stub.supported())
 
 
 def _check_terminal(process: process_plan.Process, options: Options) -> None:
