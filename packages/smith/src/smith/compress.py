@@ -90,7 +90,7 @@ def compressed(chunks: Iterable[bytes], kind: str, *, threads: int | None = None
     with ThreadPoolExecutor(count) as pool:
         for block in blocks(chunks):
             waiting.append(pool.submit(work, block))
-            if len(waiting) > count:
+            if len(waiting) >= count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -114,22 +114,30 @@ def stored_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
     """The same bytes in pieces of exactly `size`, but the last."""
-    buffer = bytearray()
+    pieces: list[bytes | memoryview] = []
+    held = 0
     for chunk in chunks:
-        if not buffer and len(chunk) == size:
-            yield chunk
-            continue
-        buffer += chunk
-        while len(buffer) >= size:
-            yield bytes(buffer[:size])
-            del buffer[:size]
-    if buffer:
-        yield bytes(buffer)
+        rest: bytes | memoryview = chunk
+        while held + len(rest) >= size:
+            if not held and len(rest) == size:
+                yield bytes(rest)
+                rest = b""
+                break
+            taken = size - held
+            yield b"".join((*pieces, memoryview(rest)[:taken]))
+            rest = memoryview(rest)[taken:]
+            pieces.clear()
+            held = 0
+        if rest:
+            pieces.append(rest)
+            held += len(rest)
+    if pieces:
+        yield b"".join(pieces)
 
 
 def _gzip(block: bytes) -> bytes:
     trailer = struct.pack("<II", deflate.crc32(block), len(block))
-    return GZIP_HEADER + bytes(deflate.deflate_compress(block, GZIP_LEVEL)) + trailer
+    return b"".join((GZIP_HEADER, deflate.deflate_compress(block, GZIP_LEVEL), trailer))
 
 
 def _zstd(block: bytes) -> bytes:

@@ -69,7 +69,7 @@ class Hashing:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._queue: queue.Queue[bytes | None] = queue.Queue(3)
+        self._queue: queue.Queue[bytes | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

@@ -69,7 +69,7 @@ def _add(tree: Tree, member: Member, layer: Content, *, whiteouts: bool = True) 
         member.mode,
         member.uid,
         member.gid,
-        xattrs=member.xattrs,
+        xattrs=member.xattrs or t.NO_XATTRS,
         device=member.device,
         mtime=member.mtime,
     )

@@ -39,7 +39,7 @@ def tar(tree: Tree) -> Iterator[bytes]:
 
 def data(content: Content) -> Iterator[bytes]:
     """A member's bytes with the padding after them."""
-    yield from content.chunks(CHUNK)
+    yield from content.chunks(CHUNK // 4)
     if content.size % BLOCK:
         yield _PADDING[content.size % BLOCK :]
 

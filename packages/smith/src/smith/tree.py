@@ -5,8 +5,10 @@ are paths that share one Node object. The tree never holds a path below a symlin
 the parent directories, inside the tree, as a tar extraction inside a root would (this is what merged /usr needs).
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from smith.content import BytesContent, Content
@@ -18,6 +20,8 @@ SYMLINK = "symlink"
 FIFO = "fifo"
 CHAR = "char"
 BLOCK = "block"
+
+NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 
 MAX_LINKS = 40
 """As the kernel's own limit (path_resolution(7))."""
@@ -35,7 +39,7 @@ class Node:
     size: int = 0
     content: Content | None = None
     package: str | None = None
-    xattrs: dict[str, bytes] = field(default_factory=dict)
+    xattrs: Mapping[str, bytes] = field(default_factory=lambda: NO_XATTRS)
     device: tuple[int, int] = (0, 0)
     mtime: int = 0
 
@@ -87,7 +91,7 @@ class Tree:
 
     def sorted(self) -> list[tuple[str, Node]]:
         """All (path, node) but the root, parents before children, in byte order of the path's parts."""
-        return sorted(self.items(), key=lambda item: item[0].encode(errors="surrogateescape").split(b"/"))
+        return sorted(self.items(), key=lambda item: item[0].replace("/", "\0").encode(errors="surrogateescape"))
 
     def children(self, path: str) -> list[str]:
         """Names in a directory, sorted; empty for anything else."""
@@ -113,10 +117,10 @@ class Tree:
             if node.is_dir:
                 self._nodes[""] = node
             return ""
-        parent, _, name = path.rpartition("/")
-        if parent:
-            parent = self._directory(parent)
-        path = f"{parent}/{name}" if parent else name
+        above, _, name = path.rpartition("/")
+        parent = self._directory(above) if above else above
+        if parent != above:
+            path = f"{parent}/{name}" if parent else name
         old = self._nodes.get(path)
         if old is not None:
             if node.is_dir:
@@ -136,7 +140,7 @@ class Tree:
         elif node.is_link:
             self._real.clear()
         self._nodes[path] = node
-        self._children[parent][name] = None
+        self._children[parent][sys.intern(name)] = None
         if node.is_dir:
             self._children.setdefault(path, {})
         return path

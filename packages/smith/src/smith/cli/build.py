@@ -34,14 +34,17 @@ def command(
     if version:
         print(f"smith version {__version__}")
         return
+    from ocicommon.linux import allocator
+
     from smith import archive, builder, config, several
     from smith.cache import Cache
-    from smith.compress import KINDS
+    from smith.compress import BLOCK, KINDS
     from smith.errors import UsageError
     from smith.image import combine
     from smith.origin import split_tag
     from smith.spec import Spec
 
+    allocator.frugal(4 * BLOCK)
     if compression and compression not in KINDS:
         raise UsageError(f"--compression {compression!r}: write one of {', '.join(KINDS)}")
     path = os.path.join(directory, conf)

@@ -72,7 +72,7 @@ def _add(tree: Tree, deb: Deb, member: Member, name: str) -> str:
         member.uid,
         member.gid,
         package=name,
-        xattrs=member.xattrs,
+        xattrs=member.xattrs or t.NO_XATTRS,
         device=member.device,
     )
     if node.is_link:

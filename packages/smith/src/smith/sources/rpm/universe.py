@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import createrepo_c
 import solv
 
 from smith.errors import InputError, SmithError
@@ -219,6 +218,8 @@ def _load(repo: solv.Repo, source: Path | bytes, language: str | None) -> None:
 
 def _primary_of(path: str) -> bytes:
     """The primary.xml that a repository of this one file would have."""
+    import createrepo_c  # 15 MB of libraries, for a file given by name alone
+
     try:
         package = createrepo_c.package_from_rpm(path)
     except (createrepo_c.CreaterepoCError, OSError) as error:
