@@ -207,6 +207,54 @@ def test_postgres_makes_its_data_and_answers(launch: Any) -> None:
     launch("postgres").ask(port, b"\0\0\0\x08\x04\xd2\x16\x2f", b"N")
 
 
+@pytest.mark.root
+def test_mariadb_makes_its_data_and_greets(launch: Any) -> None:
+    port = free(3306)
+    launch("mariadb").ask(port, b"", b"MariaDB")
+
+
+@pytest.mark.root
+def test_httpd_serves_a_page(launch: Any) -> None:
+    port = free(8080)
+    launch("httpd").ask(port, b"GET / HTTP/1.0\r\n\r\n", b"200 OK")
+
+
+@pytest.mark.root
+def test_haproxy_answers(launch: Any) -> None:
+    port = free(8080)
+    launch("haproxy").ask(port, b"GET / HTTP/1.0\r\n\r\n", b"haproxy is up")
+
+
+@pytest.mark.root
+def test_php_runs_a_script(launch: Any, run_smith: Any) -> None:
+    port = free(9000)
+    (run_smith.folder / "rootfs/srv").mkdir(parents=True)
+    (run_smith.folder / "rootfs/srv/sum.php").write_text("<?php echo 'sum ', array_sum(range(1, 9)), json_encode([1]);")
+    values = {"SCRIPT_FILENAME": "/srv/sum.php", "REQUEST_METHOD": "GET", "SCRIPT_NAME": "/sum.php"}
+    pairs = b"".join(bytes([len(k), len(v)]) + k.encode() + v.encode() for k, v in values.items())
+
+    def record(kind: int, body: bytes) -> bytes:
+        return bytes([1, kind, 0, 1]) + len(body).to_bytes(2, "big") + b"\0\0" + body
+
+    # FastCGI: begin (responder), parameters, no more parameters, no input
+    request = record(1, b"\0\1" + bytes(6)) + record(4, pairs) + record(4, b"") + record(5, b"")
+    launch("php-fpm").ask(port, request, b"sum 45[1]")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("preset", "arguments", "answer"),
+    [
+        ("coreutils", [], "usr"),
+        ("node", ["-e", "console.log('sum', [4, 5].reduce((a, b) => a + b), require('zlib').crc32 !== 1)"], "sum 9"),
+        ("ruby", ["-rjson", "-rset", "-e", "puts 'sum %d' % JSON.parse('[4, 5]').sum"], "sum 9"),
+        ("openjdk", ["-version"], "OpenJDK"),
+    ],
+)
+def test_programs_run(launch: Any, preset: str, arguments: list[str], answer: str) -> None:
+    assert answer in said(launch(preset, *arguments))
+
+
 def test_every_preset_is_read() -> None:
     assert {"bash", "coreutils", "curl", "nginx", "python", "redis", "postgres"} <= set(presets.names())
     for name in presets.names():
