@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from engine_support import PATIENCE, Engine, clear, until
+from engine_support import OWN_CGROUPS, PATIENCE, Engine, clear, entered, held, until
 
 pytest.register_assert_rewrite("engine_support.actions")
 
@@ -110,6 +110,8 @@ def docker(runtime: str, rootfs: Path, place: Path, daemon_options: dict[str, st
     for name in ("subuid", "subgid"):
         (place / name).write_text("games:200000:65536\n")
     script = f"""
+set -- {place}
+{OWN_CGROUPS}
 ip link set lo up
 mkdir -p {place}/shared && mount --bind {place}/shared {place}/shared && mount --make-shared {place}/shared
 ip link add probe type bridge && ip link del probe && bridge= || bridge=--bridge=none
@@ -118,7 +120,8 @@ exec dockerd --config-file {place}/daemon.json $bridge
 """
     with open(place / "log", "w") as log:
         daemon = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", script], stdout=log, stderr=log)
-    engine = Engine(["docker", "-H", f"unix://{place}/sock"], dict(os.environ) | {"DOCKER_BUILDKIT": "0"}, daemon.pid)
+    argv = ["docker", "-H", f"unix://{place}/sock"]
+    engine = Engine(argv, dict(os.environ) | {"DOCKER_BUILDKIT": "0"}, place, daemon.pid)
     try:
         until(lambda: daemon.poll() is not None or engine("info").returncode == 0, "dockerd to answer")
         if daemon.poll() is not None:
@@ -136,12 +139,15 @@ exec dockerd --config-file {place}/daemon.json $bridge
 
 @pytest.fixture(scope="module")
 def podman(runtime: str, rootfs: Path, place: Path) -> Iterator[Engine]:
-    for program in ("podman", "conmon"):
+    for program in ("podman", "conmon", "nsenter"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     (place / "containers.conf").write_text(f"""
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[network]
+network_config_dir = "{place}/networks"
+network_backend = "netavark"
 [engine]
 runtime = "railcar"
 cgroup_manager = "cgroupfs"
@@ -151,14 +157,15 @@ runtime_supports_json = ["railcar"]
 [engine.runtimes]
 railcar = ["{runtime}"]
 """)
-    argv = ["podman", "--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/tmp"]
-    argv += ["--storage-driver", "vfs", "--log-level", "error"]
-    engine = Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"})
-    done = engine("import", "--change", "ENV=PATH=/bin", "--change", "CMD sleep 1000", rootfs, "box")
-    if done.returncode == 0:
-        done = engine("create", "--network", "none", "box", "true")
-    if done.returncode:
-        pytest.skip(f"podman does not work here: {done.stderr[-400:]}")
-    yield engine
-    engine("pod", "rm", "--all", "--force")
-    engine("rm", "--all", "--force", "--time", "0")
+    with held(place) as holder:
+        argv = [*entered(holder, place), "podman", "--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/tmp"]
+        argv += ["--storage-driver", "vfs", "--log-level", "error"]
+        engine = Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"}, place, holder)
+        done = engine("import", "--change", "ENV=PATH=/bin", "--change", "CMD sleep 1000", rootfs, "box")
+        if done.returncode == 0:
+            done = engine("create", "--network", "none", "box", "true")
+        if done.returncode:
+            pytest.skip(f"podman does not work here: {done.stderr[-400:]}")
+        yield engine
+        engine("pod", "rm", "--all", "--force")
+        engine("rm", "--all", "--force", "--time", "0")

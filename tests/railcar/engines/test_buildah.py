@@ -15,7 +15,7 @@ def buildah(rootfs: Path, place: Path) -> Engine:
         pytest.skip("buildah is not installed")
     (place / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
     argv = ["buildah", "--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs"]
-    return Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"})
+    return Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"}, place)
 
 
 @pytest.fixture(scope="module")

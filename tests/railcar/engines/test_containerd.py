@@ -26,7 +26,7 @@ address = "{place}/sock"
     with open(place / "log", "w") as log:
         daemon = subprocess.Popen(["containerd", "--config", place / "config.toml"], stdout=log, stderr=log)
     namespace = f"railcar-engine-{os.getpid()}"
-    engine = Engine(["ctr", "--address", f"{place}/sock", "--namespace", namespace], dict(os.environ))
+    engine = Engine(["ctr", "--address", f"{place}/sock", "--namespace", namespace], dict(os.environ), place)
     try:
         until(lambda: daemon.poll() is not None or engine("version").returncode == 0, "containerd to answer")
         if daemon.poll() is not None:

@@ -10,13 +10,25 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 PATIENCE = 180
+# For a mount namespace of an engine's own, in a directory $1: cgroup mounts are taken over by themselves. What was left
+# beside them on their tmpfs looks like further hierarchies to podman, and what podman makes there would be left behind.
+OWN_CGROUPS = """
+if [ "$(stat -fc %T /sys/fs/cgroup)" = tmpfs ]; then
+    mkdir -p $1/cgroup && mount -t tmpfs cgroup $1/cgroup
+    for at in $(awk '$2 ~ "^/sys/fs/cgroup/" { print $2 }' /proc/self/mounts); do
+        mkdir $1/cgroup/${at##*/} && mount --bind $at $1/cgroup/${at##*/}
+    done
+    umount --lazy --recursive /sys/fs/cgroup && mount --move $1/cgroup /sys/fs/cgroup
+fi
+"""
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -30,15 +42,21 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Engine:
-    """An engine's command line. `namespaces` is the process whose network containers call the host's."""
+    """An engine's command line. `host` is the process whose network containers call the host's.
 
-    def __init__(self, argv: list[str], environment: dict[str, str], host: int | str = "self") -> None:
-        self.argv, self.environment, self.host, self.count = argv, environment, host, 0
+    It works in a `directory` of the test's own, where conmon leaves a file when a container runs out of memory.
+    """
+
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], directory: Path, host: int | str = "self"
+    ) -> None:
+        self.argv, self.environment, self.directory, self.host, self.count = argv, environment, directory, host, 0
 
     def __call__(self, *arguments: str | Path, **keywords: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self.argv, *map(str, arguments)],
             env=self.environment,
+            cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -79,7 +97,13 @@ def talk(engine: Engine, *arguments: str, steps: list[tuple[str, str]], size: tu
     ours, theirs = pty.openpty()
     argv = [*engine.argv, *arguments]
     child = subprocess.Popen(
-        argv, stdin=theirs, stdout=theirs, stderr=theirs, env=engine.environment, start_new_session=True
+        argv,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=engine.environment,
+        cwd=engine.directory,
+        start_new_session=True,
     )
     os.close(theirs)
     said, start = "", 0
@@ -114,6 +138,34 @@ def talk(engine: Engine, *arguments: str, steps: list[tuple[str, str]], size: tu
         if child.poll() is None:
             child.kill()
             child.wait()
+
+
+@contextmanager
+def held(place: Path, network: bool = True, binds: dict[Path, str] | None = None) -> Iterator[int]:
+    """The pid of a process with a mount namespace (and a network) of its own, where `place`/shared is shared.
+
+    `binds`: files to put over others there.
+    """
+    (place / "shared").mkdir(exist_ok=True)
+    lines = ["mount --make-rprivate /", OWN_CGROUPS, f"mount --bind {place}/shared {place}/shared"]
+    lines += [f"mount --make-shared {place}/shared", "if [ $0 = net ]; then ip link set lo up; fi"]
+    lines += [f"mount --bind {source} {target}" for source, target in (binds or {}).items()]
+    lines += ["echo ready", "exec sleep infinity"]
+    argv = ["unshare", "--mount", *(["--net"] if network else []), "sh", "-ec", "\n".join(lines)]
+    holder = subprocess.Popen([*argv, "net" if network else "host", place], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        if holder.stdout.readline() != "ready\n":
+            pytest.skip("no mount or network namespace can be had here")
+        yield holder.pid
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def entered(holder: int, place: Path) -> list[str]:
+    """What to put before a command that shall run in the namespaces of `held`, in a directory."""
+    return ["nsenter", "--target", str(holder), "--mount", "--net", "sh", "-c", 'cd "$0" && exec "$@"', str(place)]
 
 
 def clear(place: Path) -> None:
