@@ -158,7 +158,16 @@ runtime_supports_json = ["railcar"]
 railcar = ["{runtime}"]
 """)
     with held(place) as holder:
-        argv = [*entered(holder, place), "podman", "--root", f"{place}/root", "--runroot", f"{place}/run", "--tmpdir", f"{place}/tmp"]
+        argv = [
+            *entered(holder, place),
+            "podman",
+            "--root",
+            f"{place}/root",
+            "--runroot",
+            f"{place}/run",
+            "--tmpdir",
+            f"{place}/tmp",
+        ]
         argv += ["--storage-driver", "vfs", "--log-level", "error"]
         engine = Engine(argv, dict(os.environ) | {"CONTAINERS_CONF": f"{place}/containers.conf"}, place, holder)
         done = engine("import", "--change", "ENV=PATH=/bin", "--change", "CMD sleep 1000", rootfs, "box")

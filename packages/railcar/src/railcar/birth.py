@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from railcar.handshake import Channel
 
 
+_NO_WAY_BACK = -2
+
+
 class Born:
     """The child on the host's side. `mapped`: its id maps are written already."""
 
@@ -61,12 +64,13 @@ def clone(
 
     `joined` tells it whether its namespaces by path are entered already.
     """
-    if namespaces.needs_intermediate:
-        return _through_another(namespaces, opened, channel, child)
     own = -1
+    if not namespaces.needs_intermediate and any(kind == "pid" for kind, _, _ in opened):
+        own = _own_pid_namespace()
+    if namespaces.needs_intermediate or own == _NO_WAY_BACK:
+        return _through_another(namespaces, opened, channel, child)
     for kind, flag, fd in opened:
         if kind == "pid":
-            own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             _join(kind, flag, fd)
     try:
         pid, pidfd = clone3(namespaces.new, cgroup_fd=cgroup_fd, want_pidfd=True)
@@ -82,6 +86,17 @@ def clone(
         setns(own, CLONE_NEWPID)
         os.close(own)
     return Born(pid, pidfd, False)
+
+
+def _own_pid_namespace() -> int:
+    """Our own, to come back to; _NO_WAY_BACK where it belongs to a user namespace above ours (rootless podman)."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(own, CLONE_NEWPID)
+    except SyscallError:
+        os.close(own)
+        return _NO_WAY_BACK
+    return own
 
 
 def clone_hint(number: int) -> str:

@@ -47,9 +47,7 @@ class Engine:
     It works in a `directory` of the test's own, where conmon leaves a file when a container runs out of memory.
     """
 
-    def __init__(
-        self, argv: list[str], environment: dict[str, str], directory: Path, host: int | str = "self"
-    ) -> None:
+    def __init__(self, argv: list[str], environment: dict[str, str], directory: Path, host: int | str = "self") -> None:
         self.argv, self.environment, self.directory, self.host, self.count = argv, environment, directory, host, 0
 
     def __call__(self, *arguments: str | Path, **keywords: Any) -> subprocess.CompletedProcess[str]:
