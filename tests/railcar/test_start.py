@@ -88,32 +88,6 @@ def test_launcher_is_found_by_name(copied: Path) -> None:
     assert done.stdout.startswith("railcar version "), done.stderr
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_launcher_survives_the_installer(tmp_path: Path, installer: str) -> None:
-    """pip and uv rewrite scripts, and decide which are executable."""
-    root = Path(__file__).resolve().parents[2]
-    places = [*root.glob(".nox/*/wheels"), *root.glob("dist"), *map(Path, os.environ.get("RAILCAR_WHEELS", "").split())]
-    wheels = [next(iter(place.glob("railcar-*.whl")), None) for place in places]
-    found = [wheel for wheel in wheels if wheel]
-    if not found:
-        pytest.skip("no built wheels in .nox, in dist or where RAILCAR_WHEELS says")
-    newest = max(found, key=lambda wheel: wheel.stat().st_mtime)
-    files = [str(newest), *map(str, newest.parent.glob("ocicommon-*.whl"))]
-    prefix = tmp_path / "env with space"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True, timeout=120)
-    command = {
-        "pip": [shutil.which("pip3") or "", "--python", str(prefix / "bin/python"), "install", "-q", "--no-index"],
-        "uv": [shutil.which("uv") or "", "-q", "pip", "install", "--offline", "--python", str(prefix / "bin/python")],
-    }[installer]
-    if not command[0]:
-        pytest.skip(f"{installer} is not installed")
-    done = subprocess.run([*command, "--no-deps", *files], capture_output=True, text=True, check=False, timeout=120)
-    if "no such option" in done.stderr or "--python" in done.stderr:
-        pytest.skip(f"this {installer} cannot install into another environment")
-    assert done.returncode == 0, done.stderr
-    assert version(prefix / "bin/railcar", env={}) == "railcar version 0.1.0"
-
-
 def archive(prefix: Path) -> Path:
     tag = sys.implementation.cache_tag
     return prefix / "lib" / f"python3.{sys.version_info.minor}" / f"site-packages/railcar/__pycache__/all.{tag}.bin"
