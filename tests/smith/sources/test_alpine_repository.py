@@ -276,7 +276,7 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
     first = apk.load(spec, cache, Silent())
     made = lock.make(spec, first)
     lock.write(made, lock.path_of(spec))
-    again = lock.load(spec, lock.read(lock.path_of(spec)), cache, Silent())
+    again = lock.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
     assert again.packages == first.packages
     assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
     alpine.add("lib", "1.1-r0")

@@ -81,7 +81,7 @@ def test_a_changed_input_is_refused_by_name(locked: Any, archive: Any, tmp_path:
 
 def test_vendored_files_are_enough(locked: Any, archive: Any, cache: Cache, tmp_path: Path) -> None:
     spec, first, _ = locked
-    kept = lock.vendor(lock.read(lock.path_of(spec)), f"{spec.directory}/vendor", spec.directory, cache)
+    kept = lock.vendor(lock.read(lock.path_of(spec))[0], f"{spec.directory}/vendor", spec.directory, cache)
     lock.write(kept, lock.path_of(spec))
     for path in archive.root.rglob("*.deb"):
         path.unlink()

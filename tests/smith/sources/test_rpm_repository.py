@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from smith import builder, lock, nativedb, outdated
+from smith import builder, lock, locking, nativedb, outdated
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.progress import Silent
@@ -426,7 +426,7 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
     spec = Spec(**{**_fields(spec), "packages": ("gamma",)})
     first = rpm.load(spec, cache, Silent())
     lock.write(lock.make(spec, first), lock.path_of(spec))
-    again = lock.load(spec, lock.read(lock.path_of(spec)), cache, Silent())
+    again = lock.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
     assert again.packages == first.packages
     assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
     found = outdated.check(spec, [first.packages[0], *old.packages], cache, Silent())
@@ -567,3 +567,8 @@ echo source > %{{buildroot}}/usr/src/debug/tool/t.c
         "usr/src/debug/tool/t.c",
     }
     assert [package.name for package in report.packages] == ["tool", "tool-debuginfo"]
+    spec = builder.with_options(spec, mock=mock)
+    lock.write(locking.of_today(spec, str(tmp_path / "kept"), cache, Silent()), lock.path_of(spec))
+    shutil.rmtree(tmp_path / "out")
+    again = builder.build(spec, Cache(tmp_path / "empty"), Silent())
+    assert again.built.digest == report.built.digest, "a lock covers the debug packages, too"

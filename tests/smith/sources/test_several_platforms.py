@@ -118,7 +118,27 @@ def test_a_wrong_platform_is_one_sentence(project: Any, platforms: str, text: st
 def test_a_lock_of_one_platform_is_not_for_several(project: Any) -> None:
     project("lock", "--platform", "linux/amd64")
     failed = project("build", "--platform", BOTH, "-i", "out.tar", code=2)
-    assert "smith.lock: fixes the inputs of one platform" in failed.stderr
+    assert "smith.lock: was made for other packages, repositories or platforms" in failed.stderr
+    assert not (project.folder / "out.tar").exists()
+
+
+def test_one_lock_fixes_the_inputs_of_several(project: Any) -> None:
+    first = json.loads(project("build", "--platform", BOTH, "-i", "one.tar", "--json").stdout)["digest"]
+    said = json.loads(project("lock", "--platform", BOTH, "--vendor", "kept", "--json").stdout)
+    assert [each["platform"] for each in said] == BOTH.split(",")
+    assert {p["version"] for each in said for p in each["packages"] if p["name"] == "app"} == {"1.0", "1.0+b1"}
+    # Neither the repository nor the cache is needed any more.
+    text = (project.folder / "smith.yaml").read_text()
+    empty = {"XDG_CACHE_HOME": str(project.folder / "empty"), "http_proxy": "http://127.0.0.1:9"}
+    again = json.loads(project("build", "--platform", BOTH, "-i", "two.tar", "--json", **empty).stdout)
+    assert again["digest"] == first
+    single = json.loads(project("build", "--platform", "arm64", "-i", "arm.tar", "--json").stdout)["digest"]
+    assert single == again["platforms"][1]["digest"]
+    failed = project("build", "-i", "out.tar", code=2)
+    assert "has locks for linux/amd64, linux/arm64" in failed.stderr
+    assert "choose by --platform" in failed.stderr
+    project.yaml(text.replace("packages: [app, both]", "packages: [app]"))
+    assert "run `smith lock`" in project("build", "--platform", BOTH, "-i", "out.tar", code=2).stderr
 
 
 def test_an_older_variant_that_the_platform_runs_is_taken(run_smith: Any, deb_repository: Any, serve: Any) -> None:

@@ -18,19 +18,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ocicommon import platform as platforms
 from ocicommon.canonical import dumps
 
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.fetch import Fetcher, in_parallel, redacted
 from smith.progress import Progress
-from smith.sources import Input, SourceResult
+from smith.sources import Input, Package, SourceResult
 from smith.spec import Spec
 
 VERSION = 1
 FAMILIES = ("deb", "rpm", "apk")
 PACKAGE = ("package", "identity")
 """Kinds of inputs that are packages; of an `identity` package only the files that name the distribution are taken."""
+DEBUG = "debug"
+"""The kind of packages with debug files, which are looked for after all others were put onto the tree."""
 _SNAPSHOTS = (
     (re.compile(r"^https?://[^/]*debian\.org/(debian(?:-security)?)/(.*)$"), "https://snapshot.debian.org/archive"),
     (re.compile(r"^https?://[^/]*ubuntu\.com/(ubuntu)/(.*)$"), "https://snapshot.ubuntu.com"),
@@ -68,6 +71,17 @@ class Lock:
         """The locked packages, in the order that they are put onto the tree."""
         return [entry for entry in self.entries if entry.kind in PACKAGE]
 
+    def as_packages(self) -> list[Package]:
+        """The same as packages without files."""
+        return [
+            Package(e.name, e.version, e.arch, self.type, source=e.source, source_version=e.source_version)
+            for e in self.packages()
+        ]
+
+    def files(self) -> list[Entry]:
+        """What is fetched by digest, and can be kept: the packages, and those with debug files."""
+        return [entry for entry in self.entries if entry.kind in (*PACKAGE, DEBUG)]
+
 
 def path_of(spec: Spec) -> str:
     """`smith.lock` for smith.yaml; `NAME.lock` for another NAME.yaml, in the same folder."""
@@ -82,11 +96,19 @@ def request_of(spec: Spec) -> str:
         "type": spec.type,
         "package": spec.package,
         "packages": list(spec.packages),
-        "platform": spec.platform,
-        "mock": [spec.mock.config, list(spec.mock.deps)],
+        "platform": _plain_platform(spec.platform),
+        "mock": [spec.mock.config, list(spec.mock.deps), *(["debuginfo"] if spec.mock.debuginfo else [])],
         "repositories": [{k: list(v) if isinstance(v, tuple) else v for k, v in r.items()} for r in repositories],
     }
     return hashlib.sha256(dumps(wanted)).hexdigest()
+
+
+def _plain_platform(text: str) -> str:
+    """linux/amd64 for amd64, too."""
+    try:
+        return str(platforms.parse(text)) if text else ""
+    except ValueError:
+        return text
 
 
 def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
@@ -94,7 +116,7 @@ def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
     known = {package.sha256: package for package in result.packages}
     entries = []
     for item in result.inputs:
-        package = known.get(item.sha256) if item.kind in PACKAGE else None
+        package = known.get(item.sha256) if item.kind in (*PACKAGE, DEBUG) else None
         entries.append(
             Entry(
                 item.kind,
@@ -114,9 +136,26 @@ def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
 
 
 def write(lock: Lock, path: str) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file of one platform, whole or not at all."""
+    write_all([lock], path)
+
+
+def write_all(locks: Sequence[Lock], path: str) -> None:
+    """Write the file of one platform or several, whole or not at all."""
+    documents = [_document(lock) for lock in locks]
+    data = documents[0] if len(documents) == 1 else {"platforms": documents}
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            json.dump({"lockVersion": VERSION, **data}, stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _document(lock: Lock) -> dict[str, Any]:
     data = {
-        "lockVersion": VERSION,
         "type": lock.type,
         "platform": lock.platform,
         "request": lock.request,
@@ -124,35 +163,36 @@ def write(lock: Lock, path: str) -> None:
         "vendor": lock.vendor,
         "inputs": [{key: value for key, value in asdict(entry).items() if value} for entry in lock.entries],
     }
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
-            json.dump({k: v for k, v in data.items() if v}, stream, indent=1, ensure_ascii=False)
-            stream.write("\n")
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    return {key: value for key, value in data.items() if value}
 
 
-def read(path: str) -> Lock:
-    """Read it. ConfigError for what is no lock file of this version."""
+def read(path: str) -> list[Lock]:
+    """Read it: one lock for each platform. ConfigError for what is no lock file of this version."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             data = json.load(stream)
         if data["lockVersion"] != VERSION:
             raise ConfigError(f"{path}: is a lock file of version {data['lockVersion']}; this smith knows {VERSION}")
-        entries = []
-        for item in data["inputs"]:
-            entry = Entry(**{**item, "size": int(item.get("size", 0))})
-            if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
-                raise ValueError(f"{entry.url} has the digest {entry.sha256!r}")
-            entries.append(entry)
-        fields = [str(data[name]) for name in ("type", "platform", "request", "made")]
-        return Lock(fields[0], fields[1], fields[2], fields[3], tuple(entries), str(data.get("vendor", "")))
+        documents = data.get("platforms", [data])
+        if not documents:
+            raise ValueError("it is for no platform")
+        return [_lock(document) for document in documents]
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is no lock file: {error}; make a new one by `smith lock`") from None
+
+
+def _lock(data: Any) -> Lock:
+    """One platform's lock. ValueError, KeyError, TypeError, AttributeError for anything else."""
+    entries = []
+    for item in data.get("inputs", []):
+        entry = Entry(**{**item, "size": int(item.get("size", 0))})
+        if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
+            raise ValueError(f"{entry.url} has the digest {entry.sha256!r}")
+        entries.append(entry)
+    fields = [str(data[name]) for name in ("type", "platform", "request", "made")]
+    return Lock(fields[0], fields[1], fields[2], fields[3], tuple(entries), str(data.get("vendor", "")))
 
 
 def find(spec: Spec) -> Lock | None:
@@ -160,18 +200,26 @@ def find(spec: Spec) -> Lock | None:
     path = path_of(spec)
     if not os.path.exists(path):
         return None
-    lock = read(path)
-    if lock.request != request_of(spec):
+    locks = read(path)
+    wanted = request_of(spec)
+    found = next((lock for lock in locks if lock.request == wanted), None)
+    if found is None and len(locks) > 1:
+        names = ", ".join(lock.platform for lock in locks)
         raise ConfigError(
-            f"{path}: was made for other packages or repositories than {spec.file} names: run `smith lock`"
+            f"{path}: has locks for {names}, and none of what {spec.file} asks for "
+            f"{f'({spec.platform})' if spec.platform else '(choose by --platform)'}: run `smith lock` for it, too"
         )
-    return lock
+    if found is None:
+        raise ConfigError(
+            f"{path}: was made for other packages, repositories or platforms than {spec.file} names: run `smith lock`"
+        )
+    return found
 
 
 def vendor(lock: Lock, folder: str, directory: str, cache: Cache) -> Lock:
     """Copy every package of the lock from the cache into `folder`; the lock that names it, relative to `directory`."""
     os.makedirs(folder, exist_ok=True)
-    for entry in lock.packages():
+    for entry in lock.files():
         target = os.path.join(folder, _file_name(entry))
         temporary = f"{target}.{os.getpid()}.tmp"
         try:
@@ -186,14 +234,16 @@ def vendor(lock: Lock, folder: str, directory: str, cache: Cache) -> Lock:
 
 def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
     """The source of a locked build. VerificationError, naming the input, when one is not what it was."""
+    if lock.type == "host":
+        on_machine: SourceResult = importlib.import_module("smith.hostlock").load(spec, lock)
+        return on_machine
     if lock.type not in FAMILIES:
         return _compared(spec, lock, cache, progress)
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
-    entries = lock.packages()
-    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), entries, 6, fetcher.stop)
+    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), lock.files(), 6, fetcher.stop)
     module = importlib.import_module(f"smith.sources.{lock.type}.locked")
     others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in PACKAGE]
-    result: SourceResult = module.load(entries, cache, lock.platform, others)
+    result: SourceResult = module.load(lock.packages(), cache, lock.platform, others)
     return result
 
 

@@ -1,11 +1,10 @@
 """One spec for several platforms: an image each, from the packages of that platform; nothing of them is run."""
 
-import os
 from collections.abc import Iterable, Sequence
 
 from ocicommon import platform as platforms
 
-from smith import builder, lock
+from smith import builder
 from smith.builder import Report
 from smith.cache import Cache
 from smith.errors import InputError, UsageError
@@ -37,11 +36,6 @@ def build(spec: Spec, names: Sequence[str], cache: Cache, progress: Progress) ->
     """An image for each platform of `names`. UsageError, InputError, and what `builder.build` raises."""
     if len(names) == 1:
         return [builder.build(spec, cache, progress)]
-    if os.path.exists(lock.path_of(spec)):
-        raise UsageError(
-            f"{lock.path_of(spec)}: fixes the inputs of one platform, and --platform asks for {', '.join(names)}: "
-            f"name one platform, or build from a folder without a lock file"
-        )
     reports = []
     for name in names:
         report = builder.build(builder.with_options(spec, platform=name), cache, progress)

@@ -25,7 +25,6 @@ def command(
     from smith.errors import UsageError
     from smith.origin import decide
     from smith.presets import expand
-    from smith.sources import Package
     from smith.spec import Spec
 
     path = os.path.join(directory, conf)
@@ -33,22 +32,20 @@ def command(
     spec = decide(expand(builder.with_options(spec, preset=preset))).spec
     cache = Cache()
     if image:
-        packages = opened(image).packages
+        asked = [(spec, opened(image).packages)]
     else:
         where = lock.path_of(spec)
         if not os.path.exists(where):
             raise UsageError(f"name an image, or make {where} by `smith lock`: there is nothing to compare with")
-        locked = lock.read(where)
-        spec = builder.with_options(spec, platform=locked.platform)
-        packages = [
-            Package(e.name, e.version, e.arch, locked.type, source=e.source, source_version=e.source_version)
-            for e in locked.packages()
+        asked = [
+            (builder.with_options(spec, platform=locked.platform), locked.as_packages()) for locked in lock.read(where)
         ]
     data = outdated.read_tracker(tracker) if tracker else None
     if data is not None and not release:
         raise UsageError("--tracker needs --release, such as bookworm")
     with Bars() as progress:
-        found = outdated.check(spec, packages, cache, progress, data, release)
+        every = [outdated.check(each, packages, cache, progress, data, release) for each, packages in asked]
+    found = list(dict.fromkeys(item for items in every for item in items))
     if json:
         show_json([asdict(item) for item in found])
     else:
@@ -56,6 +53,6 @@ def command(
             fixes = f"  fixes {', '.join(item.fixes)}" if item.fixes else ""
             print(f"{item.name} {item.version} -> {item.newest}{fixes}")
         if not found:
-            print(f"{len(packages)} packages, none with a newer version")
+            print(f"{len(asked[0][1])} packages, none with a newer version")
     if found:
         raise typer.Exit(5)

@@ -1,0 +1,27 @@
+"""`smith lock`: the lock of what a build of this spec takes today."""
+
+from smith import builder, hostlock, lock
+from smith.cache import Cache
+from smith.errors import ConfigError
+from smith.lock import Lock
+from smith.origin import decide
+from smith.presets import expand
+from smith.progress import Progress
+from smith.spec import Spec
+
+
+def of_today(spec: Spec, vendor: str, cache: Cache, progress: Progress) -> Lock:
+    """Load all inputs anew and write them down; with `vendor` keep them there, too. SmithError as loading does."""
+    spec = decide(expand(spec)).spec
+    if not spec.type:
+        raise ConfigError(f"{spec.file}: takes nothing but rootfs/, so there is nothing to lock")
+    if spec.type == "host":
+        prepared = builder.prepare(spec, cache, progress, builder.load_fresh)
+        return hostlock.make(spec, prepared.selection, prepared.source, vendor)
+    if spec.mock.debuginfo:
+        # Which debug packages are taken depends on the files that are chosen.
+        source = builder.prepare(spec, cache, progress, builder.load_fresh).source
+    else:
+        source = builder.load_fresh(spec, cache, progress)
+    made = lock.make(spec, source)
+    return lock.vendor(made, vendor, spec.directory, cache) if vendor else made
