@@ -34,7 +34,7 @@ def run(*words: str | Path, **environment: str) -> None:
 
 
 def needs(program: str) -> str:
-    found = shutil.which(program)
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:{ROOT}/.nox/house/bin")
     if not found:
         pytest.skip(f"{program} is not installed")
     return found
