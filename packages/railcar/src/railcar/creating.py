@@ -6,6 +6,7 @@ from ocicommon.linux.process import pidfd_send_signal
 
 from railcar import birth, config, documents, handshake, inside, placing, state, tracing
 from railcar.errors import ConfigError, RailcarError
+from railcar.job import Job
 from railcar.plan import seccomp as seccomp_plan
 from railcar.plan.container import Options, Plans, plan, plan_filter
 from railcar.rootfs import build, sources
@@ -104,7 +105,7 @@ class _Creation:
         state.write(record.path(state.CONFIG), plans.loaded.raw)
         tracing.mark("intent")
         self.channel = channel = handshake.Channel()
-        job = inside.Job(channel, plans.namespaces)
+        job = Job(channel, plans.namespaces)
         job.lock = self.lock
         # A cgroup of v2 the child is born in; those of v1, and the filter, are made while it makes its first steps.
         alone = self.late is None and not plans.namespaces.needs_intermediate
@@ -138,7 +139,7 @@ class _Creation:
             self.record.data["cgroup"] = self.group.record()
         tracing.mark("cgroups")
 
-    def _equip(self, job: inside.Job, relay: bool) -> "Any":
+    def _equip(self, job: Job, relay: bool) -> "Any":
         """Open and build all that the child will need; our end of a relayed terminal, or None."""
         plans, options, record = self.plans, self.options, self.record
         value = plans.loaded.value
@@ -188,7 +189,7 @@ class _Creation:
         _preload(job)
         return ours
 
-    def _arm(self, job: inside.Job) -> None:
+    def _arm(self, job: Job) -> None:
         """The filter, and the stub that may load it."""
         plan_filter(self.plans)
         job.filter = self.plans.filter
@@ -205,7 +206,7 @@ class _Creation:
         own = bool(plans.hooks.get("createContainer")) or copies or "cgroup" in plans.namespaces.types
         return not own and plans.cgroup is not None and "memory" in plans.cgroup.paths
 
-    def _close_child_ends(self, job: inside.Job) -> None:
+    def _close_child_ends(self, job: Job) -> None:
         job.builder.sources.close()
         for _, _, fd in job.opened:
             os.close(fd)
@@ -218,7 +219,7 @@ class _Creation:
         if self.group is not None:
             self.group.close()
 
-    def _talk(self, job: inside.Job) -> None:
+    def _talk(self, job: Job) -> None:
         """The handshake, until the stub waits."""
         assert self.born is not None
         assert self.channel is not None
@@ -376,7 +377,7 @@ def listener_state(record: "Record", filter_: seccomp_plan.Filter, pid: int) -> 
     return documents.compact(shown).encode()
 
 
-def _preload(job: inside.Job) -> None:
+def _preload(job: Job) -> None:
     """Import what the child will use: after pivot_root an import would run the container's code (see lockdown)."""
     wanted = ["fcntl", "railcar.console"]
     if job.create_hooks or job.start_hooks:

@@ -9,8 +9,12 @@ from ocicommon.linux.process import set_dumpable, set_parent_death_signal
 from railcar import birth, identity, inside, placing
 from railcar.errors import StepError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from railcar.job import Job
 
-def preload(job: inside.Job) -> None:
+
+def preload(job: "Job") -> None:
     """Import what is needed inside: there an import would run the container's code."""
     wanted = ["railcar.console", "railcar.lookup"]
     if job.filter is not None:
@@ -18,7 +22,7 @@ def preload(job: inside.Job) -> None:
     lockdown.preload(wanted)
 
 
-def run(job: inside.Job, pidfd: int, flags: int, in_user_namespace: bool) -> None:
+def run(job: "Job", pidfd: int, flags: int, in_user_namespace: bool) -> None:
     """The whole of the child; does not return. `flags`: the namespaces that are still to be entered, all at once."""
     try:
         set_parent_death_signal(9)
@@ -46,7 +50,7 @@ def run(job: inside.Job, pidfd: int, flags: int, in_user_namespace: bool) -> Non
     os._exit(1)
 
 
-def _terminal(job: inside.Job) -> None:
+def _terminal(job: "Job") -> None:
     from railcar import console
 
     assert job.process is not None

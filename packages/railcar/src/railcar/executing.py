@@ -12,7 +12,6 @@ from railcar import (
     entering,
     guarded,
     handshake,
-    inside,
     placing,
     starting,
     state,
@@ -20,6 +19,7 @@ from railcar import (
     tracing,
 )
 from railcar.errors import ConfigError, RailcarError, StepError
+from railcar.job import Job
 from railcar.plan import process as process_plan
 from railcar.plan import seccomp as seccomp_plan
 from railcar.plan.namespaces import Namespaces
@@ -116,7 +116,7 @@ class _Execution:
             raise RailcarError(f"cannot exec in a stopped container: {record.container_id}: container not running")
         group = self._group()
         channel = handshake.Channel()
-        job = inside.Job(channel, Namespaces())
+        job = Job(channel, Namespaces())
         job.process, job.filter, job.wait = self.process, self.filter, False
         job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
         self.ours, replies = self._equip(job)
@@ -153,7 +153,7 @@ class _Execution:
         os.close(first_pidfd)
         return Executed(self.pid, self.pidfd, self.process.warnings)
 
-    def _clone(self, job: inside.Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
+    def _clone(self, job: Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
         try:
             self.pid, self.pidfd = clone3(0, cgroup_fd=cgroup_fd, want_pidfd=True)
         except OSError as error:
@@ -174,7 +174,7 @@ class _Execution:
         group.open(self.record.pid)
         return group
 
-    def _equip(self, job: inside.Job) -> "tuple[Any, int]":
+    def _equip(self, job: Job) -> "tuple[Any, int]":
         options, process = self.options, self.process
         first = 3 + options.preserve
         replies, write = os.pipe2(os.O_CLOEXEC)
@@ -197,7 +197,7 @@ class _Execution:
             job.state = creating.listener_state(self.record, self.filter, 0)
         return ours, replies
 
-    def _talk(self, channel: handshake.Channel, job: inside.Job, replies: int, final: str) -> None:
+    def _talk(self, channel: handshake.Channel, job: Job, replies: int, final: str) -> None:
         os.close(job.reply)
         for fd in (job.stub, job.proc):
             if fd >= 0:

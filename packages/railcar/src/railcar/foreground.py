@@ -41,6 +41,9 @@ _OURS = frozenset(
 )
 
 
+# The C library keeps these two for itself.
+_PASSED = frozenset(range(1, _LAST_SIGNAL + 1)) - _OURS - {32, 33}
+
 # Before there is a process to pass them to, these end the making of it.
 _ENDING = frozenset((_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT))
 
@@ -50,43 +53,39 @@ class Interrupted(RailcarError):
 
 
 class Foreground:
-    """Catches signals from its making on, and holds them until ``run`` can pass them on.
+    """Holds signals from its making on, blocked, until ``run`` passes them on.
 
     ``making``: the first that means an end raises Interrupted, until ``hold`` says that there is a process.
     """
 
     def __init__(self, making: bool = False) -> None:
-        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._wakeup = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        held = _PASSED | {_signal.SIGWINCH}
+        self._signals = process.signalfd(held)
         self._handlers: dict[int, Any] = {}
         self._saved: list[Any] | None = None
         self._master = -1
         self._to_master = b""
         self._reading = False
-        self._ends = making
-        for number in range(1, _LAST_SIGNAL + 1):
-            if number in _OURS and number != _signal.SIGWINCH:
-                continue
-            try:
-                self._handlers[number] = _signal.signal(number, self._noted)
-            except (OSError, ValueError):
-                continue
+        if making:
+            self._handlers = {number: _signal.signal(number, self._interrupt) for number in _ENDING}
+            held -= _ENDING
+        self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, held)
 
     def hold(self) -> None:
         """From now on signals are the process's."""
-        self._ends = False
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _ENDING)
 
     def close(self) -> None:
-        """Give back the terminal's mode and the signals. May be called twice."""
+        """Give back the terminal's mode and the signals, but those that came for the process. May be called twice."""
         self._restore_terminal()
+        if self._signals < 0:
+            return
+        self._arrived()
         for number, handler in self._handlers.items():
             _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
-        self._handlers = {}
-        if self._write >= 0:
-            _signal.set_wakeup_fd(self._wakeup)
-            os.close(self._read)
-            os.close(self._write)
-            self._read = self._write = -1
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
+        os.close(self._signals)
+        self._signals = -1
 
     def attach(self, master: int) -> None:
         """Relay between our 0 and 1 and this controlling end of the container's terminal, which is ours from now on."""
@@ -108,11 +107,16 @@ class Foreground:
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
 
-    def _noted(self, number: int, _frame: object) -> None:
-        """The wakeup descriptor tells ``run``; before it, one raises, and further ones do not stop the cleaning up."""
-        if self._ends and number in _ENDING:
-            self._ends = False
-            raise Interrupted(f"interrupted by signal {number}", 128 + number)
+    def _interrupt(self, number: int, _frame: object) -> None:
+        """Further ones do not stop the cleaning up."""
+        self.hold()
+        raise Interrupted(f"interrupted by signal {number}", 128 + number)
+
+    def _arrived(self) -> list[int]:
+        try:
+            return process.signals_of(os.read(self._signals, _CHUNK))
+        except BlockingIOError:
+            return []
 
     def _raw(self) -> None:
         # Output keeps its processing: our terminal adds the carriage returns that the container's does not.
@@ -154,7 +158,7 @@ class Foreground:
         self._reading = self._master >= 0
         while True:
             ready = dict(self._poller(pidfd).poll())
-            if self._read in ready:
+            if self._signals in ready:
                 self._pass_on(pidfd)
             if self._master >= 0:
                 self._move(ready)
@@ -167,7 +171,7 @@ class Foreground:
     def _poller(self, pidfd: int) -> Any:
         poller = poll()
         poller.register(pidfd, POLLIN)
-        poller.register(self._read, POLLIN)
+        poller.register(self._signals, POLLIN)
         if self._master >= 0:
             poller.register(self._master, POLLIN | (POLLOUT if self._to_master else 0))
             if self._reading and len(self._to_master) < _CHUNK:
@@ -188,10 +192,9 @@ class Foreground:
             self._master = -1
 
     def _pass_on(self, pidfd: int) -> None:
-        for number in os.read(self._read, _CHUNK):
+        for number in self._arrived():
             if number == _signal.SIGWINCH:
                 self._resize()
-            if number in _OURS:
                 continue
             try:
                 process.pidfd_send_signal(pidfd, number)

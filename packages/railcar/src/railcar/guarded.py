@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from railcar.handshake import Channel
-    from railcar.inside import Job
+    from railcar.job import Job
     from railcar.plan.container import Plans
     from railcar.state import Record
 

@@ -3,129 +3,28 @@
 Whatever fails is told to the host's side as (step, subject, errno, hint), and the child ends.
 """
 
-import marshal
 import os
 
 from ocicommon.linux import lockdown
-from ocicommon.linux.capabilities import capget
 from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, setns, unshare
 from ocicommon.linux.process import execve, execveat, set_dumpable, set_parent_death_signal, strings
 
-from railcar import birth, handshake, identity, lookup, placing, stub, tracing
+from railcar import birth, handshake, identity, lookup, placing, tracing
 from railcar.errors import StepError
 from railcar.plan.namespaces import offsets_text
-from railcar.plan.seccomp import Filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from railcar import guarded
-    from railcar.handshake import Channel
+    from railcar.job import Job
     from railcar.plan.namespaces import Namespaces
     from railcar.plan.process import Process
+    from railcar.plan.seccomp import Filter
 
 
-class Job:
-    """All that the child has to do. Descriptors are those of the host's side, and inherited; -1 for none."""
-
-    __slots__ = (
-        "builder",
-        "channel",
-        "console",
-        "create_hooks",
-        "emulated",
-        "filter",
-        "filter_later",
-        "go",
-        "init",
-        "joins_later",
-        "keyring",
-        "late",
-        "listener",
-        "lock",
-        "memory_group",
-        "memory_last",
-        "memory_policy",
-        "namespaces",
-        "opened",
-        "proc",
-        "process",
-        "reply",
-        "start_hooks",
-        "state",
-        "stub",
-        "task_fds",
-        "terminal",
-        "wait",
-    )
-
-    def __init__(self, channel: "Channel", namespaces: "Namespaces") -> None:
-        self.channel = channel
-        self.namespaces = namespaces
-        self.opened: list[tuple[str, int, int]] = []
-        self.process: Process | None = None
-        self.builder: Any = None
-        self.filter: Filter | None = None
-        self.task_fds: list[int] = []
-        # What the host's side still makes while the child is being born: the cgroups; the filter and the stub.
-        self.joins_later = self.filter_later = False
-        self.memory_last = False
-        self.memory_group = -1  # the `tasks` of a v1 memory group, joined last: what set-up took is not charged to it
-        self.go = self.reply = self.proc = self.stub = self.terminal = -1
-        self.lock = -1  # held by the child as well, until it is where a clean-up finds it
-        self.console: Any = None  # a connected socket that gets the terminal
-        self.listener: Any = None  # a connected socket that gets the seccomp listener
-        self.keyring = ""
-        self.late: guarded.Late | None = None  # of a pid namespace that is entered last
-        self.create_hooks: list[dict[str, Any]] = []
-        self.start_hooks: list[dict[str, Any]] = []
-        self.state = b""
-        self.emulated = False
-        self.memory_policy: tuple[int, int, list[int]] | None = None
-        self.wait = True
-        self.init = False  # --init: the stub stays, as process 1
-
-    def build_stub(self, user_namespace: bool) -> None:
-        """Assemble the stub of this job, if it has one. `user_namespace`: all capabilities are held there."""
-        if self.process is None or not stub.supported():
-            return
-        filter_ = self.filter if self.filter is not None and self.filter.place == "stub" else None
-        needs = stub.Needs(
-            go=self.go,
-            reply=self.reply,
-            proc=self.proc,
-            label=self.process.label,
-            attribute=self.process.attribute,
-            program=filter_.program if filter_ is not None else b"",
-            flags=filter_.flags if filter_ is not None else 0,
-            init=self.init,
-            capabilities=identity.through_stub(self.process, -1 if user_namespace else capget()[1]),
-        )
-        self.stub = stub.executable(stub.image(needs))
-
-    def equipment(self) -> tuple[bytes, list[int]]:
-        """What `take` takes in the child: the filter for Python and the stub."""
-        filter_ = self.filter
-        told = None if filter_ is None else (filter_.program, filter_.flags, filter_.place)
-        return marshal.dumps(told), [self.stub] if self.stub >= 0 else []
-
-    def take(self, told: bytes, fds: list[int]) -> None:
-        """In the child: the filter and the stub that were made since its birth."""
-        found = marshal.loads(told)
-        if found is not None:
-            program, flags, place = found
-            self.filter = Filter(program, flags, place, "", "")
-        for fd in fds:
-            self.stub = fd
-
-    def waits_in_python(self) -> bool:
-        """Hooks that run after `start`, or a filter that the stub would not survive, leave the waiting to Python."""
-        return self.stub < 0 or bool(self.start_hooks) or (self.filter is not None and self.filter.place == "last")
-
-
-def run(job: Job, joined: bool) -> None:
+def run(job: "Job", joined: bool) -> None:
     """The whole of the child of `create`; does not return. `joined`: the process between entered namespaces by path."""
     try:
         _prepare(job, joined)
@@ -143,7 +42,7 @@ def run(job: Job, joined: bool) -> None:
     os._exit(1)
 
 
-def _prepare(job: Job, joined: bool) -> None:
+def _prepare(job: "Job", joined: bool) -> None:
     set_parent_death_signal(9)
     set_dumpable(job.namespaces.new_user)
     identity.reset_signals()
@@ -165,7 +64,7 @@ def _prepare(job: Job, joined: bool) -> None:
     _unshare_late(job.namespaces, offsets)
 
 
-def _join_groups(job: Job) -> None:
+def _join_groups(job: "Job") -> None:
     """Join the cgroups of v1: late among the first steps, since the host's side may still be making them."""
     if job.joins_later:
         job.task_fds = job.channel.wait()[1]
@@ -230,7 +129,7 @@ def _new_keyring(name: str) -> None:
             raise
 
 
-def _mount(job: Job) -> None:
+def _mount(job: "Job") -> None:
     """All of the root, and being in it. A terminal is opened, and becomes `job.terminal`."""
     tracing.mark("namespaces")
     if job.builder is not None:
@@ -256,7 +155,7 @@ def _mount(job: Job) -> None:
         tracing.mark("root")
 
 
-def _terminal(job: Job) -> int:
+def _terminal(job: "Job") -> int:
     from railcar import console
 
     assert job.process is not None
@@ -269,14 +168,14 @@ def _terminal(job: Job) -> int:
     return peer
 
 
-def _pass_on(job: Job, inherited: bool) -> None:
+def _pass_on(job: "Job", inherited: bool) -> None:
     """Whether the stub gets its descriptors."""
     for fd in (job.go, job.reply, job.proc):
         if fd >= 0:
             os.set_inheritable(fd, inherited)
 
 
-def finish(job: Job) -> None:
+def finish(job: "Job") -> None:
     """From inside the root on: identity, the report that all is ready, and the stub. Also the end of `exec`'s child."""
     process = job.process
     if process is None:
@@ -321,14 +220,14 @@ def finish(job: Job) -> None:
     execveat(job.stub, "", argv[0], environment)
 
 
-def _join_memory(job: Job) -> None:
+def _join_memory(job: "Job") -> None:
     if job.memory_group >= 0:
         os.write(job.memory_group, b"0")
         os.close(job.memory_group)
         job.memory_group = -1
 
 
-def _loader(job: Job, filter_: "Filter") -> "Callable[[], None]":
+def _loader(job: "Job", filter_: "Filter") -> "Callable[[], None]":
     """A function that loads the filter, and hands a listener on."""
 
     def load() -> None:
@@ -344,7 +243,7 @@ def _loader(job: Job, filter_: "Filter") -> "Callable[[], None]":
     return load
 
 
-def _idle(job: Job) -> None:
+def _idle(job: "Job") -> None:
     """No process in the config: there is nothing to start."""
     _join_memory(job)
     job.channel.ask(handshake.READY)
@@ -352,7 +251,7 @@ def _idle(job: Job) -> None:
     os._exit(0)
 
 
-def _wait_in_python(job: Job, process: "Process") -> None:
+def _wait_in_python(job: "Job", process: "Process") -> None:
     """Wait for `start` here; then hooks, identity, filter, exec. What fails goes to the reply, as the stub's would."""
     state = job.channel.ask(handshake.READY)
     set_parent_death_signal(0)
@@ -377,7 +276,7 @@ def _wait_in_python(job: Job, process: "Process") -> None:
     os._exit(127)
 
 
-def _becomes_like(job: Job, process: "Process") -> "Callable[[], None]":
+def _becomes_like(job: "Job", process: "Process") -> "Callable[[], None]":
     """What makes a startContainer hook's process like the container's: its user, rights, limits and filter.
 
     But for a filter with a listener: the agent gets that once, with the process itself.
@@ -391,7 +290,7 @@ def _becomes_like(job: Job, process: "Process") -> "Callable[[], None]":
     return become
 
 
-def _start_from_python(job: Job, process: "Process") -> None:
+def _start_from_python(job: "Job", process: "Process") -> None:
     load = _loader(job, job.filter) if job.filter is not None and job.filter.place != "stub" else None
     use_stub = job.stub >= 0 and not (job.filter is not None and job.filter.place == "last")
     program: list[Any] = []

@@ -5,7 +5,7 @@ import os
 from ocicommon.linux import mounts
 from ocicommon.linux.namespaces import CLONE_NEWNS, unshare
 
-from railcar import checkpointing, config, creating, criu, documents, handshake, placing, state
+from railcar import checkpointing, config, creating, criu, documents, handshake, identity, placing, state
 from railcar.errors import RailcarError
 from railcar.plan.container import Options, plan
 from railcar.rootfs import paths
@@ -118,6 +118,7 @@ def _run(path: str, creation: "Any", request: criu.Request) -> int:
 def _become(path: str, creation: "Any", request: criu.Request) -> None:
     """The child: the container's root on a mount point of its own, then criu."""
     record, group, value = creation.record, creation.group, creation.plans.loaded.value
+    identity.reset_signals()
     unshare(CLONE_NEWNS)
     mounts.mount(None, "/", None, mounts.MS_SLAVE | mounts.MS_REC)
     root = os.path.realpath(record.path(_ROOT))

@@ -53,6 +53,7 @@ _TABLE = {
     "prlimit64": (302, 261),
     "setns": (308, 268),
     "sched_setattr": (314, 274),
+    "signalfd4": (289, 74),
     "renameat2": (316, 276),
     "seccomp": (317, 277),
     "memfd_create": (319, 279),

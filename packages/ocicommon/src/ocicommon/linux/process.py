@@ -9,7 +9,7 @@ from ocicommon.linux.calls import AT_EMPTY_PATH, address, buffer, call, call_hol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 CLONE_VM = 0x00000100
@@ -22,6 +22,8 @@ CLONE_INTO_CGROUP = 0x200000000
 CLOSE_RANGE_UNSHARE = 2
 CLOSE_RANGE_CLOEXEC = 4
 _LAST_DESCRIPTOR = 0xFFFFFFFF
+_SFD_NONBLOCK = 0x800
+_SFD_CLOEXEC = 0x80000
 
 PR_SET_PDEATHSIG = 1
 PR_GET_DUMPABLE = 3
@@ -110,6 +112,17 @@ def pidfd_open(pid: int, flags: int = 0) -> int:
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
     """Signal the very process that the descriptor was opened for; ESRCH when it is gone."""
     call("pidfd_send_signal", pidfd, signal, None, 0)
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """A descriptor, close-on-exec and never blocking, from which blocked signals are read. signalfd(2)"""
+    mask = sum(1 << signal - 1 for signal in signals)
+    return call("signalfd4", -1, struct.pack("Q", mask), 8, _SFD_CLOEXEC | _SFD_NONBLOCK)
+
+
+def signals_of(data: bytes) -> list[int]:
+    """The numbers in what was read from a signalfd: struct signalfd_siginfo begins with it, and has 128 bytes."""
+    return [int.from_bytes(data[start : start + 4], "little") for start in range(0, len(data), 128)]
 
 
 def pidfd_getfd(pidfd: int, fd: int) -> int:
