@@ -172,19 +172,31 @@ def test_inspect_shows_state_figures_mounts_and_namespaces(box):
     box.command("kill", "ID", "KILL")
 
 
+HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart")
+
+
 def test_inspect_shows_the_steps_and_the_hooks(box):
-    box.config["hooks"] = {
-        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > /dev/null; echo said by a hook"]}],
-        "poststart": [{"path": "/bin/true"}],
-    }
+    said = {"path": "/bin/sh", "args": ["sh", "-c", "cat > /dev/null; echo said by a hook"]}
+    box.config["hooks"] = {kind: [said] for kind in HOOKS}
+    box.config["hooks"]["startContainer"].append({"path": "/bin/sh", "args": ["sh", "-c", ":"]})
     box.start()
     found = json.loads(box.command("inspect", "--json", "ID").stdout)
-    assert [(hook["kind"], hook["status"]) for hook in found["hooks"]] == [("createRuntime", 0), ("poststart", 0)]
-    assert found["hooks"][0]["output"] == "said by a hook\n"
+    told = [(hook["kind"], hook["index"], hook["status"]) for hook in found["hooks"]]
+    assert told == [*((kind, 0, 0) for kind in HOOKS[:4]), ("startContainer", 1, 0), ("poststart", 0, 0)]
+    assert [hook["output"] for hook in found["hooks"]].count("said by a hook\n") == 5
     assert "cgroups" in [step["step"] for step in found["steps"]]
     text = box.command("inspect", "ID").stdout
     assert "said by a hook" in text
     assert "steps of its creation" in text
+
+
+def test_a_hook_in_the_container_that_says_much_is_told_in_part(box):
+    loud = {"path": "/bin/sh", "args": ["sh", "-c", "i=0; while [ $i -lt 9000 ]; do echo $i; i=$((i+1)); done"]}
+    box.config["hooks"] = {kind: [loud] for kind in ("createContainer", "startContainer")}
+    box.start()
+    found = json.loads(box.command("inspect", "--json", "ID").stdout)
+    assert [hook["status"] for hook in found["hooks"]] == [0, 0]
+    assert all(hook["output"].startswith("0\n1\n2\n") for hook in found["hooks"])
 
 
 @pytest.mark.parametrize("way", ["option", "variable"])

@@ -253,7 +253,7 @@ class _Creation:
         if self.late is not None:
             born = self.born = self.late.follow(born, channel)
             self._note(born)
-        self._expect(handshake.READY)
+        record.remember_told(self._expect(handshake.READY))
         tracing.mark("root and devices")
         if plans.process is not None:
             resources = (plans.loaded.value.get("linux") or {}).get("resources") or {}
@@ -301,11 +301,13 @@ class _Creation:
             netdevices.move(plans.net_devices, fd)
             self.network = fd
 
-    def _expect(self, wanted: bytes) -> None:
+    def _expect(self, wanted: bytes) -> bytes:
+        """What came with the message that has to come now."""
         assert self.channel is not None
-        kind, _ = self.channel.hear()
+        kind, payload = self.channel.hear()
         if kind != wanted:
             raise self._death()
+        return payload
 
     def _death(self) -> RailcarError:
         """Why the child is gone without a word."""

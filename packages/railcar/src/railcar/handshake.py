@@ -20,6 +20,7 @@ BORN = b"B"  # of the process between: the pid of the child it made
 MOUNTED = b"D"  # the mounts are done: hooks of the host's side may run
 READY = b"R"  # everything is done but the exec
 ERROR = b"E"
+HOOKS = b"H"  # in the reply to `start`: what came of the startContainer hooks
 GO = b"G"
 _GONE = (32, 104)  # EPIPE, ECONNRESET
 _LONGEST = 1 << 18

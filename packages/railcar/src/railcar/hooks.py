@@ -16,6 +16,7 @@ from select import POLLIN, poll
 
 from ocicommon.linux import process
 
+from railcar import documents
 from railcar.errors import ConfigError, RailcarError, errno_text
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ STATUS = {
 
 _KEPT_OUTPUT = 1 << 16
 _SHOWN_OUTPUT = 2048
+_TOLD_OUTPUT = 8192
 _EXEC_FAILED = 127
 _LAST_SIGNAL = 64
 
@@ -81,6 +83,13 @@ class Result:
             "output": self.output.decode("utf-8", "replace"),
             "failure": self.failure,
         }
+
+
+def told(results: list[Result]) -> bytes:
+    """What came of hooks that ran in the container, for the host's side: JSON, with the beginning of their outputs."""
+    for result in results:
+        result.output = result.output[: _TOLD_OUTPUT // len(results)]
+    return documents.compact([result.record() for result in results]).encode()
 
 
 def check(hooks: dict[str, Any] | None) -> None:

@@ -144,7 +144,9 @@ def _mount(job: "Job") -> None:
     if job.create_hooks:
         from railcar import hooks
 
-        hooks.run("createContainer", job.create_hooks, state, f"/proc/self/fd/{job.builder.root_fd}")
+        job.told = hooks.told(
+            hooks.run("createContainer", job.create_hooks, state, f"/proc/self/fd/{job.builder.root_fd}")
+        )
     if job.listener is not None:
         # The pid as the host knows it: /proc is still the host's.
         job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))
@@ -213,7 +215,7 @@ def finish(job: "Job") -> None:
     tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
-    job.channel.ask(handshake.READY)
+    job.channel.ask(handshake.READY, job.told)
     set_parent_death_signal(0)
     if load is None:
         identity.limit(process)
@@ -246,14 +248,14 @@ def _loader(job: "Job", filter_: "Filter") -> "Callable[[], None]":
 def _idle(job: "Job") -> None:
     """No process in the config: there is nothing to start."""
     _join_memory(job)
-    job.channel.ask(handshake.READY)
+    job.channel.ask(handshake.READY, job.told)
     set_parent_death_signal(0)
     os._exit(0)
 
 
 def _wait_in_python(job: "Job", process: "Process") -> None:
     """Wait for `start` here; then hooks, identity, filter, exec. What fails goes to the reply, as the stub's would."""
-    state = job.channel.ask(handshake.READY)
+    state = job.channel.ask(handshake.READY, job.told)
     set_parent_death_signal(0)
     job.channel.child.close()
     if job.wait:
@@ -268,7 +270,9 @@ def _wait_in_python(job: "Job", process: "Process") -> None:
             from railcar import hooks
 
             become = _becomes_like(job, process)
-            hooks.run("startContainer", job.start_hooks, state, environment=process.environment, become=become)
+            ran = hooks.run("startContainer", job.start_hooks, state, environment=process.environment, become=become)
+            told = hooks.told(ran)
+            os.write(job.reply, handshake.HOOKS + len(told).to_bytes(4, "little") + told)
         _start_from_python(job, process)
     except BaseException as error:
         # As text: `start` tells it from the stub's four bytes by the first letter.

@@ -48,6 +48,7 @@ class Job:
         "stub",
         "task_fds",
         "terminal",
+        "told",
         "wait",
     )
 
@@ -71,6 +72,7 @@ class Job:
         self.late: guarded.Late | None = None  # of a pid namespace that is entered last
         self.create_hooks: list[dict[str, Any]] = []
         self.start_hooks: list[dict[str, Any]] = []
+        self.told = b""
         self.state = b""
         self.emulated = False
         self.memory_policy: tuple[int, int, list[int]] | None = None

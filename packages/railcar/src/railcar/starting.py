@@ -57,7 +57,7 @@ def release(record: "Record", go: int = -1) -> None:
         pidfd = record.pidfd()
         os.write(go, b"G")
         os.close(go)
-        said = _listen(reply, pidfd)
+        said = _history(record, _listen(reply, pidfd))
     finally:
         os.close(reply)
     for name in (state.GO_FIFO, state.REPLY_FIFO):
@@ -68,6 +68,16 @@ def release(record: "Record", go: int = -1) -> None:
     check(record, said, pidfd)
     if pidfd >= 0:
         os.close(pidfd)
+
+
+def _history(record: "Record", said: bytes) -> bytes:
+    """Keep what the reply tells of startContainer hooks; the rest of it."""
+    if not said.startswith(handshake.HOOKS):
+        return said
+    end = 5 + int.from_bytes(said[1:5], "little")
+    record.remember_told(said[5:end])
+    record.save()
+    return said[end:]
 
 
 def _listen(reply: int, pidfd: int) -> bytes:

@@ -201,6 +201,11 @@ class Record:
         """Keep what came of hooks (`railcar.hooks.Result`), for `railcar inspect`."""
         self.data.setdefault("hook_history", []).extend(result.record() for result in results)
 
+    def remember_told(self, told: bytes) -> None:
+        """The same of hooks that ran in the container, as `railcar.hooks.told` wrote it; nothing where none did."""
+        if told:
+            self.data.setdefault("hook_history", []).extend(documents.parse(told, "history of hooks"))
+
     def has_hooks(self, kind: str) -> bool:
         """Whether the configuration has hooks of this kind, without a look into it."""
         kinds = self.data.get("hooks")

@@ -59,6 +59,7 @@ def validate(bundle: str) -> list[Finding]:
     if not isinstance(value, dict):
         return findings
     findings += _unknown(text, value, Config, ())
+    findings += _capabilities(text, value)
     findings += _here(text, value, bundle, {finding.member for finding in findings})
     return sorted(set(findings), key=lambda finding: (finding.line, finding.column, finding.severity, finding.text))
 
@@ -95,6 +96,23 @@ def _unknown(text: str, value: Any, model: type[Document], path: positions.Path)
             for index, entry in entries:
                 if isinstance(entry, dict):
                     findings += _unknown(text, entry, models[0], here if index is None else (*here, index))
+    return findings
+
+
+def _capabilities(text: str, value: dict[str, Any]) -> list[Finding]:
+    """A warning for each name that is no capability."""
+    from railcar.plan import process
+
+    findings = []
+    given = value.get("process")
+    sets = given.get("capabilities") if isinstance(given, dict) else None
+    for kind, names in (sets if isinstance(sets, dict) else {}).items():
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            warnings: list[str] = []
+            if isinstance(name, str):
+                process.capability_set([name], warnings)
+            path = ("process", "capabilities", kind, index)
+            findings += [_at(text, path, WARNING, warning) for warning in warnings]
     return findings
 
 
