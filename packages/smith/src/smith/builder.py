@@ -117,6 +117,11 @@ def prepare(spec: Spec, cache: Cache, progress: Progress, load: Any = None) -> P
 
 def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepared:
     source: SourceResult = load(spec, cache, progress)
+    not_run: list[tuple[str, str]] = []
+    if spec.scripts == "userns" and source.scripts:
+        from smith import scripts
+
+        not_run = scripts.run(spec, source, cache, progress)
     tree = source.tree
     source_size = sum(node.size for _, node in tree.items())
     parent = open_image(*_parent(spec), spec.platform) if spec.parent else None
@@ -132,7 +137,7 @@ def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepare
     if spec.nss or who.named:
         kept_users, kept_groups = nss.named_by(chosen.subtree(), users, groups)
         add_nss(chosen, nss.files(who, spec.groups, kept_users, kept_groups), progress, base, spec)
-    for path, text in rules.offers(chosen):
+    for path, text in (*rules.offers(chosen), *not_run):
         chosen.left_out.add(path, text)
     choosing.take_merged_usr(chosen)
     return Prepared(spec, source, chosen, who, parent, config_of(spec, who, source.platform, base), source_size)

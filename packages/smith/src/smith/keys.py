@@ -70,7 +70,12 @@ KEYS = (
     Key("ports", NAMES, "Ports as PORT/PROTOCOL."),
     Key("mock", SECTION, "How rpm packages are prepared.", keys=MOCK),
     Key("preset", TEXT, "A recipe that comes with smith, such as nginx."),
-    Key("scripts", TEXT, "Whether maintainer scripts run: none does, their usual effects are made.", choices=("none",)),
+    Key(
+        "scripts",
+        TEXT,
+        "none: maintainer scripts do not run, their usual effects are made; userns: they run in a user namespace.",
+        choices=("none", "userns"),
+    ),
     Key("compression", TEXT, "How layers are compressed.", choices=("gzip", "zstd", "none")),
     Key("repositories", SECTIONS, "Where packages come from, instead of this machine's own sources.", keys=REPOSITORY),
     Key("platform", TEXT, "OS/ARCH[/VARIANT], when not this machine's."),

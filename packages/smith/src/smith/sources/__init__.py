@@ -1,6 +1,6 @@
 """Where files come from. Each source is a `load(spec, cache, progress)` that gives a SourceResult."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +42,30 @@ class Input:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that a package runs when it is installed. Without `interpreter` its first line names one.
+
+    `path` is where it lies while it runs, where that matters to it; `beside` are files that it expects, by tree path.
+    """
+
+    package: str
+    name: str
+    body: bytes
+    arguments: tuple[str, ...] = ()
+    interpreter: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class SourceResult:
     """What a source gives: the files, who owns them, what was read.
 
     `image_config` is the config document (image spec) of an image source, else None.
     `platform` is `os/architecture[/variant]` in the image spec's words, for example linux/arm64/v8.
+    `scripts` are those that installing would run, in its order.
     """
 
     tree: Tree
@@ -55,3 +73,4 @@ class SourceResult:
     inputs: list[Input] = field(default_factory=list)
     image_config: dict[str, Any] | None = None
     platform: str = "linux/amd64"
+    scripts: list[Script] = field(default_factory=list)

@@ -14,7 +14,7 @@ from smith.errors import ConfigError, InputError, SmithError
 from smith.fetch import Fetcher, in_parallel
 from smith.layers import KINDS, region
 from smith.progress import Progress
-from smith.sources import Input, Package, SourceResult, accounts
+from smith.sources import Input, Package, Script, SourceResult, accounts
 from smith.sources.apk import archive, repository
 from smith.sources.apk.archive import Apk, open_apk
 from smith.sources.apk.repository import Index, Record
@@ -133,6 +133,8 @@ def assemble(
         package = open_apk(cache, digests[record], str(record))
         files = add(tree, package, record.name, str(record), IDENTITY_FILES if record in partial else None)
         scripts += [text.decode("utf-8", "replace") for text in package.scripts.values()]
+        if record not in partial:
+            result.scripts += _scripts(record, package)
         result.packages.append(_package(record, digests[record], files))
         size = os.stat(cache.path(digests[record])).st_size
         kind = "identity" if record in partial else "package"
@@ -140,6 +142,12 @@ def assemble(
     accounts.put(tree, scripts, accounts.ALPINE_PASSWD, accounts.ALPINE_GROUP)
     result.packages.sort(key=lambda package: package.name)
     return result
+
+
+def _scripts(record: Record, package: Apk) -> list[Script]:
+    names = (".pre-install", ".post-install")
+    found = [(name.lstrip("."), package.scripts[name]) for name in names if name in package.scripts]
+    return [Script(record.name, name, body, (record.version,)) for name, body in found]
 
 
 def add(tree: Tree, package: Apk, name: str, what: str, only: Collection[str] | None = None) -> list[str]:

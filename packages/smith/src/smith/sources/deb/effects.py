@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from smith import tree as t
 from smith.content import BytesContent
-from smith.sources import accounts, alternatives
+from smith.sources import Script, accounts, alternatives
 from smith.sources.deb.archive import Deb
 from smith.tree import Node, Tree
 
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+INFO = "var/lib/dpkg/info"
 _CA_SOURCE = "usr/share/ca-certificates"
 
 
@@ -22,6 +23,20 @@ def apply(tree: Tree, packages: Sequence[tuple[str, Deb]]) -> dict[str, list[str
         made.setdefault(owner, []).append(path)
     accounts.put(tree, (text for _, text in scripts), accounts.DEBIAN_PASSWD, accounts.DEBIAN_GROUP)
     return made
+
+
+def scripts(packages: Sequence[tuple[str, Deb]]) -> list[Script]:
+    """What dpkg would run for packages that are installed for the first time (deb-preinst(5), deb-postinst(5))."""
+    found = []
+    for name, deb in packages:
+        for script, arguments in (("preinst", ("install",)), ("postinst", ("configure", ""))):
+            if script in deb.scripts:
+                said = {"PACKAGE": name, "NAME": script, "ARCH": deb.control.value("Architecture")}
+                environment = {f"DPKG_MAINTSCRIPT_{key}": value for key, value in said.items()}
+                beside = {f"{INFO}/{name}.{file}": data for file, data in deb.scripts.items()}
+                path = f"{INFO}/{name}.{script}"
+                found.append(Script(name, script, deb.scripts[script], arguments, "", environment, path, beside))
+    return found
 
 
 def _text(deb: Deb, script: str) -> str:

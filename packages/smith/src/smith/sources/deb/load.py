@@ -48,6 +48,12 @@ IDENTITY_FILES = frozenset(
     )
 )
 """What tells a scanner the distribution. Nothing depends on that package, and every Debian system has it."""
+ESSENTIAL = (
+    "usr-is-merged", "base-files", "base-passwd", "bash", "bsdutils", "coreutils", "dash", "debianutils", "diffutils",
+    "dpkg", "findutils", "grep", "gzip", "hostname", "init-system-helpers", "libc-bin", "ncurses-base", "perl-base",
+    "sed", "tar", "util-linux", "debconf",
+)  # fmt: skip
+"""What scripts may use without saying so (Policy 3.8), and debconf. Of theirs nothing is chosen by itself."""
 _PLATFORMS = {value: name for name, value in ARCHITECTURES.items()} | {"arm64": "arm64", "armhf": "arm/v7"}
 
 
@@ -161,6 +167,8 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
             except SmithError as error:
                 left_out = "".join(f" (left out: {text})" for text in sources.skipped)
                 raise SmithError(f"{error}{left_out}") from None
+    if spec.scripts == "userns":
+        requests += [record for record in map(universe.candidate, ESSENTIAL) if record is not None]
     solved, _ = universe.solve(list(dict.fromkeys(requests)))
     chosen = list(solved)
     progress.note(f"{len(solved)} packages from {len(sources.indexes)} indexes")
@@ -219,6 +227,7 @@ def assemble(
     payload.settle_usr(tree)
     whole = [(record.name, deb) for record, deb in zip(order, opened, strict=True) if record not in partial]
     made = effects.apply(tree, whole)
+    result.scripts = effects.scripts(whole)
     for record, deb, files in zip(order, opened, given, strict=True):
         files += made.get(record.name, [])
         result.packages.append(_package(tree, record, deb, digests[record], files))

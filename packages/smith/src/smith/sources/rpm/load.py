@@ -10,7 +10,7 @@ from smith.cache import Cache
 from smith.errors import SmithError, VerificationError
 from smith.fetch import in_parallel
 from smith.progress import Progress
-from smith.sources import Input, Package, SourceResult, accounts, alternatives
+from smith.sources import Input, Package, Script, SourceResult, accounts, alternatives
 from smith.sources.rpm import configuration, payload
 from smith.sources.rpm import header as h
 from smith.sources.rpm.configuration import Source
@@ -102,6 +102,9 @@ def assemble(
         for tag in (h.PREIN, h.POSTIN)
         if tag in package.header
     ]
+    result.scripts = [
+        script for item, package in zip(chosen, opened, strict=True) for script in scriptlets(item.name, package)
+    ]
     made = alternatives.put(tree, scripts)
     for item, (url, sha256), package, files in zip(chosen, fetched, opened, given, strict=True):
         files += made.get(item.name, [])
@@ -110,6 +113,17 @@ def assemble(
     accounts.put(tree, (text for _, text in scripts), accounts.RPM_PASSWD, accounts.RPM_GROUP)
     result.packages.sort(key=lambda package: (package.name, package.version))
     return result
+
+
+def scriptlets(name: str, package: Rpm) -> list[Script]:
+    """What rpm would run when the package is installed for the first time; `<lua>` is an interpreter of its own."""
+    found = []
+    for what, body, program in (("pre", h.PREIN, h.PREINPROG), ("post", h.POSTIN, h.POSTINPROG)):
+        words = package.header.texts(program) if program in package.header else ["/bin/sh"]
+        if body in package.header or program in package.header:
+            text = package.header.text(body) if body in package.header else ""
+            found.append(Script(name, what, text.encode(errors="surrogateescape"), ("1",), words[0]))
+    return found
 
 
 def package_of(item: Chosen, package: Rpm, url: str, sha256: str, files: Sequence[str]) -> Package:
