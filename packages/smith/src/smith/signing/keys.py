@@ -9,9 +9,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
 
 from smith.errors import InputError, UsageError
-from smith.signing import secretbox
 
 SigningKey = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
@@ -37,7 +38,7 @@ def signing_key(path: str, passphrase: Callable[[], bytes]) -> SigningKey:
                 key = serialization.load_pem_private_key(text, None)
             except TypeError:
                 key = serialization.load_pem_private_key(text, passphrase())
-    except secretbox.WrongKey:
+    except CryptoError:
         raise UsageError(f"{path}: the passphrase is wrong") from None
     except (ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
         if "password" in str(error).lower() or "decrypt" in str(error).lower():
@@ -104,8 +105,8 @@ def _unsealed(sealed: dict[str, Any], passphrase: bytes) -> bytes:
     key = hashlib.scrypt(
         passphrase,
         salt=base64.b64decode(kdf["salt"], validate=True),
-        n=rounds, r=block, p=lanes, dklen=secretbox.KEY_BYTES,
+        n=rounds, r=block, p=lanes, dklen=SecretBox.KEY_SIZE,
         maxmem=128 * block * (rounds + lanes + 2) + (1 << 20),
     )  # fmt: skip
     nonce, box = (base64.b64decode(text, validate=True) for text in (cipher["nonce"], sealed["ciphertext"]))
-    return secretbox.opened(key, nonce, box)
+    return SecretBox(key).decrypt(box, nonce)
