@@ -276,7 +276,7 @@ class _Creation:
         kind, _ = channel.hear()
         if kind:
             raise RailcarError(f"the container's process said {kind!r} where it should have become the stub")
-        if not record.alive() and plans.process is not None:
+        if plans.process is not None and os.waitid(os.P_PID, born.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             raise self._death()
 
     def _note(self, born: birth.Born) -> None:

@@ -82,7 +82,7 @@ def remove(record: "Record", status: str = "stopped") -> list[str]:
         _kill_first(record)
     group = record.group()
     if group is not None:
-        if group.exists() and group.pids():
+        if not group.vacant() and group.pids():
             group.kill()
         group.destroy()
     remove_closure(record)

@@ -43,8 +43,12 @@ def refuse(record: "Record") -> None:
     raise RailcarError(f"cannot start a container that has stopped: {name}")
 
 
-def release(record: "Record", go: int = -1) -> None:
-    """Give the word and wait for the exec, or its error. `go`: the FIFO where the caller holds it. Raises StepError."""
+def release(record: "Record", go: int = -1, pidfd: int = -1) -> None:
+    """Give the word and wait for the exec, or its error. Raises StepError.
+
+    `go`, `pidfd`: the FIFO, which is closed, and the first process, where the caller holds them.
+    """
+    own = -1
     reply = os.open(record.path(state.REPLY_FIFO), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if go < 0:
@@ -54,7 +58,8 @@ def release(record: "Record", go: int = -1) -> None:
                 if error.errno != errno.ENXIO:
                     raise
                 raise RailcarError(f"cannot start {record.container_id}: its first process waits no more") from None
-        pidfd = record.pidfd()
+        if pidfd < 0:
+            pidfd = own = record.pidfd()
         os.write(go, b"G")
         os.close(go)
         said = _history(record, _listen(reply, pidfd))
@@ -66,8 +71,8 @@ def release(record: "Record", go: int = -1) -> None:
         except FileNotFoundError:
             continue
     check(record, said, pidfd)
-    if pidfd >= 0:
-        os.close(pidfd)
+    if own >= 0:
+        os.close(own)
 
 
 def _history(record: "Record", said: bytes) -> bytes:

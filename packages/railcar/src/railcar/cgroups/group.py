@@ -108,6 +108,25 @@ class Group:
         """Whether any of its directories is there."""
         return any(os.access(path, os.F_OK) for path in self.paths.values())
 
+    def _watched(self) -> str:
+        """The directory whose processes are taken for all of the group's; empty without any."""
+        for name in ("pids", "freezer", "devices", "name=systemd", "unified", *self.paths):
+            path = self.paths.get(name)
+            if path:
+                return path
+        return ""
+
+    def vacant(self) -> bool:
+        """Remove the directory that ``pids`` looks into, if it is free for that: True when it is gone."""
+        path = self._watched()
+        if self.unit or not path:
+            return not path
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            return error.errno == errno.ENOENT
+        return True
+
     def open(self, init_pid: int = 0) -> None:
         """Open ``clone_fd`` and ``task_fds``. With ``init_pid`` (exec), a v2 group that has handed its controllers
         down, and so takes no process, is replaced by the group of that process."""
@@ -214,11 +233,8 @@ class Group:
 
     def pids(self, recursive: bool = True) -> list[int]:
         """The processes of the group (pids of this process' namespace), and of the groups below it."""
-        for name in ("pids", "freezer", "devices", "name=systemd", "unified", *self.paths):
-            path = self.paths.get(name)
-            if path:
-                break
-        else:
+        path = self._watched()
+        if not path:
             return []
         texts: list[str] = []
         try:

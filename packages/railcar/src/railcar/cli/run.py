@@ -51,7 +51,7 @@ def _start(created: creating.Created) -> None:
     if created.go < 0:
         return
     os.close(created.reply)
-    starting.release(created.record, created.go)
+    starting.release(created.record, created.go, created.pidfd)
     starting.after(created.record)
 
 

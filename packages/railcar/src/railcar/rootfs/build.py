@@ -70,9 +70,8 @@ class Builder:
         if plan.set_up_dev and plan.enter != "chroot":
             made = self.sources.nodes.names
             nodes.bind(self.sources.nodes, self.root_fd)
-            for device in plan.devices:
-                if device.path not in made:
-                    devices.create(self.root_fd, device, self.sources.modern)
+            own = [device for device in plan.devices if device.path not in made]
+            devices.create(self.root_fd, own, self.sources.modern)
             devices.default_links(self.root_fd, self._has_pts())
         self._make_cwd()
 
@@ -231,7 +230,7 @@ class Builder:
                 raise
             existed = False
             make = paths.make_directory if directory else paths.make_file
-            fd = make(self.root_fd, mount.destination)
+            fd = make(self.root_fd, mount.destination, missing=True)
         if plain:
             os.close(fd)
             fd = self._plain(mount)

@@ -101,28 +101,40 @@ def _device(index: int, entry: dict[str, Any]) -> Device:
     return Device(os.path.normpath(path), kind, numbers[0], numbers[1], permissions, owner[0], owner[1])
 
 
-def create(root_fd: int, device: Device, modern: bool = True) -> None:
-    """Make one node, or bind the host's where the kernel forbids nodes (user namespaces). Raises StepError."""
-    parent, name = os.path.split(device.path)
-    directory = paths.make_directory(root_fd, parent)
+def create(root_fd: int, devices: list[Device], modern: bool = True) -> None:
+    """Make the nodes, or bind the host's where the kernel forbids nodes (user namespaces). Raises StepError."""
     umask = os.umask(0)
+    within, directory = "", -1
     try:
-        try:
-            os.mknod(name, device.kind | device.mode, os.makedev(device.major, device.minor), dir_fd=directory)
-        except OSError as error:
-            if error.errno == _EEXIST:
-                _check_existing(directory, name, device)
-                return
-            if error.errno != _EPERM:
-                raise
-            _bind(root_fd, device, modern)
-            return
-        os.chown(name, device.uid, device.gid, dir_fd=directory, follow_symlinks=False)
-    except OSError as error:
-        raise StepError("device", device.path, error.errno or 0) from error
+        for device in devices:
+            parent, name = os.path.split(device.path)
+            try:
+                if directory < 0 or parent != within:
+                    if directory >= 0:
+                        os.close(directory)
+                        directory = -1
+                    within, directory = parent, paths.make_directory(root_fd, parent)
+                _create(root_fd, directory, name, device, modern)
+            except OSError as error:
+                raise StepError("device", device.path, error.errno or 0) from error
     finally:
         os.umask(umask)
-        os.close(directory)
+        if directory >= 0:
+            os.close(directory)
+
+
+def _create(root_fd: int, directory: int, name: str, device: Device, modern: bool) -> None:
+    try:
+        os.mknod(name, device.kind | device.mode, os.makedev(device.major, device.minor), dir_fd=directory)
+    except OSError as error:
+        if error.errno == _EEXIST:
+            _check_existing(directory, name, device)
+            return
+        if error.errno != _EPERM:
+            raise
+        _bind(root_fd, device, modern)
+        return
+    os.chown(name, device.uid, device.gid, dir_fd=directory, follow_symlinks=False)
 
 
 def _same(found: os.stat_result, device: Device) -> bool:

@@ -33,24 +33,29 @@ def resolve_plain(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
     return openat2(root_fd, path, flags, 0, _INSIDE | RESOLVE_NO_SYMLINKS)
 
 
-def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
-    """A descriptor of the directory at ``path``, which is made with its parents where missing."""
-    return _make(root_fd, path, True, mode)
+def make_directory(root_fd: int, path: str, mode: int = 0o755, missing: bool = False) -> int:
+    """A descriptor of the directory at ``path``, which is made with its parents where missing.
+
+    ``missing``: it was not there a moment ago.
+    """
+    return _make(root_fd, path, True, mode, missing)
 
 
-def make_file(root_fd: int, path: str, mode: int = 0o755) -> int:
+def make_file(root_fd: int, path: str, mode: int = 0o755, missing: bool = False) -> int:
     """A descriptor of the file at ``path`` (any type but a directory), which is made empty where missing."""
-    return _make(root_fd, path, False, mode)
+    return _make(root_fd, path, False, mode, missing)
 
 
-def _make(root_fd: int, path: str, directory: bool, mode: int) -> int:
+def _make(root_fd: int, path: str, directory: bool, mode: int, missing: bool) -> int:
     flags = _DIRECTORY if directory else os.O_PATH
     for _ in range(_MOST_LINKS):
         try:
-            return openat2(root_fd, path, flags, 0, _INSIDE)
+            if not missing:
+                return openat2(root_fd, path, flags, 0, _INSIDE)
         except SyscallError as error:
             if error.errno != _ENOENT:
                 raise
+        missing = False
         further = _make_missing(root_fd, path, directory, mode)
         if isinstance(further, int):
             return further
