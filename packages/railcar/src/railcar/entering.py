@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def preload(job: "Job") -> None:
     """Import what is needed inside: there an import would run the container's code."""
     wanted = ["railcar.console", "railcar.lookup"]
-    if job.filter is not None:
+    if job.filter is not None or job.filter_later:
         wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
     lockdown.preload(wanted)
 
@@ -44,6 +44,8 @@ def run(job: "Job", pidfd: int, flags: int, in_user_namespace: bool) -> None:
         set_dumpable(False)
         if job.console is not None:
             _terminal(job)
+        if job.filter_later:
+            job.take(*job.channel.wait())
         inside.finish(job)
     except BaseException as error:
         job.channel.tell_error(error)

@@ -14,7 +14,6 @@ from railcar import (
     handshake,
     placing,
     starting,
-    state,
     stub,
     tracing,
 )
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 class Options:
     """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own.
 
+    `watched`: processes that the container's pid namespace shows may trace ours (`guarded.needed`).
     `before_go` is called when the program is about to run, with our end of a terminal that this command relays.
     """
 
@@ -47,12 +47,13 @@ class Options:
         "pidfd_socket",
         "preserve",
         "relay",
+        "watched",
     )
 
     def __init__(self) -> None:
         self.cgroups: list[str] = []
         self.console_socket = self.pid_file = self.pidfd_socket = ""
-        self.ignore_paused = self.relay = False
+        self.ignore_paused = self.relay = self.watched = False
         self.preserve = 0
         self.before_go: Callable[[Any], None] | None = None
 
@@ -66,10 +67,8 @@ class Executed:
         self.pid, self.pidfd, self.warnings = pid, pidfd, warnings
 
 
-def execute(root: str, container_id: str, given: "dict[str, Any]", options: Options) -> Executed:
+def execute(record: "Record", given: "dict[str, Any]", options: Options) -> Executed:
     """Run a process object (already checked) in a container. Raises RailcarError; then nothing of it is left."""
-    placing.check_preserved(options.preserve)
-    record = state.find(root, container_id)
     refuse(record, options)
     kept = record.config()
     linux = kept.get("linux") or {}
@@ -79,9 +78,8 @@ def execute(root: str, container_id: str, given: "dict[str, Any]", options: Opti
         raise ConfigError("a terminal needs --console-socket, since this command does not stay to relay it")
     if options.console_socket and not process.terminal:
         raise ConfigError("--console-socket is for a process with a terminal: set process.terminal, or leave it out")
-    filter_ = seccomp_plan.plan(linux.get("seccomp"), process, stub.supported())
     tracing.mark("plan")
-    return _Execution(record, process, filter_, options).run()
+    return _Execution(record, process, linux.get("seccomp") or {}, options).run()
 
 
 def refuse(record: "Record", options: Options) -> None:
@@ -101,10 +99,10 @@ class _Execution:
         self,
         record: "Record",
         process: process_plan.Process,
-        filter_: "seccomp_plan.Filter | None",
+        profile: "dict[str, Any]",
         options: Options,
     ) -> None:
-        self.record, self.process, self.filter, self.options = record, process, filter_, options
+        self.record, self.process, self.profile, self.options = record, process, profile, options
         self.ours: Any = None
         self.pid = 0
         self.pidfd = -1
@@ -117,7 +115,9 @@ class _Execution:
         group = self._group()
         channel = handshake.Channel()
         job = Job(channel, Namespaces())
-        job.process, job.filter, job.wait = self.process, self.filter, False
+        job.process, job.wait = self.process, False
+        # The filter is compiled while the child enters the container, where nothing depends on it earlier.
+        job.filter_later = not (self.options.watched or self.profile.get("listenerPath"))
         job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
         self.ours, replies = self._equip(job)
         if group is not None:
@@ -130,7 +130,7 @@ class _Execution:
         tracing.mark("equip")
         # From here on a process of the container may see the child: it must not look into it.
         set_dumpable(False)
-        watched = guarded.needed(record)
+        watched = self.options.watched
         outer = 0 if watched else flags & CLONE_NEWPID
         if os.geteuid() != 0:
             outer |= flags & CLONE_NEWUSER
@@ -144,6 +144,9 @@ class _Execution:
             self._clone(job, first_pidfd, flags, outer, cgroup_fd)
         channel.in_host()
         try:
+            if job.filter_later:
+                self._arm(job)
+                channel.go(*job.equipment())
             self._talk(channel, job, replies, final)
         except BaseException:
             self._undo()
@@ -181,7 +184,8 @@ class _Execution:
         job.reply = _above(write, first)
         if process.label:
             job.proc = placing.procfs(first)
-        job.build_stub("user" in (self.record.data.get("namespaces") or ()))
+        if not job.filter_later:
+            self._arm(job)
         ours = None
         if process.terminal:
             from railcar import console
@@ -190,12 +194,17 @@ class _Execution:
                 job.console = console.connect(options.console_socket)
             else:
                 ours, job.console = console.pair()
-        if self.filter is not None and self.filter.listener:
+        if job.filter is not None and job.filter.listener:
             from railcar import console
 
-            job.listener = console.connect(self.filter.listener, seccomp_plan.NO_AGENT)
-            job.state = creating.listener_state(self.record, self.filter, 0)
+            job.listener = console.connect(job.filter.listener, seccomp_plan.NO_AGENT)
+            job.state = creating.listener_state(self.record, job.filter, 0)
         return ours, replies
+
+    def _arm(self, job: Job) -> None:
+        """The filter, and the stub that may load it."""
+        job.filter = seccomp_plan.plan(self.profile, self.process, stub.supported())
+        job.build_stub("user" in (self.record.data.get("namespaces") or ()))
 
     def _talk(self, channel: handshake.Channel, job: Job, replies: int, final: str) -> None:
         os.close(job.reply)
@@ -219,6 +228,7 @@ class _Execution:
         if self.options.before_go is not None:
             self.options.before_go(self.ours)
         channel.go()
+        guarded.let_go()
         said = b""
         while piece := os.read(replies, 65536):
             said += piece

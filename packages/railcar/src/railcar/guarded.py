@@ -34,6 +34,7 @@ _TRACE = 1 << bit("CAP_SYS_PTRACE")
 #: Of so many processes the rights are read; of more, the worst is assumed.
 _MOST = 64
 _SEALED = "railcar_sealed"
+_unused: list[int] = []
 
 
 def watched(pid_namespace: int) -> bool:
@@ -81,19 +82,25 @@ def procfs_of(pid_namespace: int) -> int:
     """A procfs that shows this pid namespace; -1 where the kernel (before Linux 6.17) makes none but the caller's."""
     from ocicommon.linux import mounts
 
-    context = mount = -1
+    context = -1
     try:
         context = mounts.fsopen("proc")
         mounts.fsconfig_set_fd(context, "pidns", pid_namespace)
         mounts.fsconfig_create(context)
         mount = mounts.fsmount(context)
+        _unused.append(mount)
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
     except SyscallError:
         return -1
     finally:
-        for fd in (context, mount):
-            if fd >= 0:
-                os.close(fd)
+        if context >= 0:
+            os.close(context)
+
+
+def let_go() -> None:
+    """Close the mounts of `procfs_of`. Each waits for an RCU grace period: a time to wait for something else anyway."""
+    while _unused:
+        os.close(_unused.pop())
 
 
 def _bounding(proc: int, pid: str) -> int:

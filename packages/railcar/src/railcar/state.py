@@ -85,10 +85,11 @@ class Record:
     ociVersion id pid start_time boot_id phase bundle rootfs created annotations owner cgroup namespaces
     """
 
-    __slots__ = ("container_id", "data", "root")
+    __slots__ = ("_config", "container_id", "data", "root")
 
     def __init__(self, root: str, container_id: str, data: "dict[str, Any]") -> None:
         self.root, self.container_id, self.data = root, container_id, data
+        self._config: dict[str, Any] | None = None
 
     @property
     def directory(self) -> str:
@@ -117,9 +118,10 @@ class Record:
         return higher
 
     def config(self) -> "dict[str, Any]":
-        """The config.json as it was at create."""
-        found: dict[str, Any] = documents.read(self.path(CONFIG))
-        return found
+        """The config.json as it was at create, read once."""
+        if self._config is None:
+            self._config = documents.read(self.path(CONFIG))
+        return self._config
 
     def alive(self) -> bool:
         """True while the container's first process is the one remembered, and no zombie."""

@@ -4,7 +4,7 @@ import os
 
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
-from railcar import config, documents, executing, guarded, state
+from railcar import config, documents, executing, guarded, placing, state
 from railcar.cli import log
 from railcar.cli.creation import preserved
 from railcar.cli.parse import Arguments, Globals, whole_number
@@ -27,12 +27,14 @@ def run(options: Globals, arguments: Arguments) -> int:
     wanted.ignore_paused = arguments.flag("ignore-paused")
     detach = arguments.flag("detach")
     wanted.relay = not detach
-    container_id = arguments.positional[0]
-    if guarded.needed(state.find(options.root, container_id)):
+    placing.check_preserved(wanted.preserve)  # before a descriptor of ours has one of these numbers
+    record = state.find(options.root, arguments.positional[0])
+    wanted.watched = guarded.needed(record)
+    if wanted.watched:
         guarded.seal()
-    process = _process(options, arguments)
+    process = _process(record, arguments)
     if detach:
-        _warn(executing.execute(options.root, container_id, process, wanted))
+        _warn(executing.execute(record, process, wanted))
         return 0
     from railcar import console
     from railcar.foreground import Foreground
@@ -48,7 +50,7 @@ def run(options: Globals, arguments: Arguments) -> int:
 
     wanted.before_go = attach
     try:
-        made = executing.execute(options.root, container_id, process, wanted)
+        made = executing.execute(record, process, wanted)
         _warn(made)
         return foreground.run(made.pid, made.pidfd)
     finally:
@@ -60,7 +62,7 @@ def _warn(made: executing.Executed) -> None:
         log.warn(warning)
 
 
-def _process(options: Globals, arguments: Arguments) -> "dict[str, Any]":
+def _process(record: state.Record, arguments: Arguments) -> "dict[str, Any]":
     """The process object: of the file, or the container's own with what the options change. Raises RailcarError."""
     path = arguments.text("process")
     command = arguments.positional[1:]
@@ -77,7 +79,6 @@ def _process(options: Globals, arguments: Arguments) -> "dict[str, Any]":
         return process
     if not command:
         raise UsageError("exec: the command is missing: railcar exec [OPTIONS] ID COMMAND...")
-    record = state.find(options.root, arguments.positional[0])
     try:
         base = record.config().get("process") or {}
     except FileNotFoundError:
