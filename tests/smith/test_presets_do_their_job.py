@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,28 @@ def test_php_runs_a_script(launch: Any, run_smith: Any) -> None:
 )
 def test_programs_run(launch: Any, preset: str, arguments: list[str], answer: str) -> None:
     assert answer in said(launch(preset, *arguments))
+
+
+@pytest.mark.root
+def test_a_node_application_runs(launch: Any, run_smith: Any) -> None:
+    (run_smith.folder / "smith.yaml").write_text("preset: node\npackage-json: package.json\ncmd: [/app/main.js]\n")
+    (run_smith.folder / "package.json").write_text('{"main": "main.js", "files": ["sum.js"]}')
+    (run_smith.folder / "sum.js").write_text("module.exports = (a, b) => a + b")
+    (run_smith.folder / "main.js").write_text("console.log('sum', require('./sum')(4, 5))")
+    assert "sum 9" in said(launch("node"))
+
+
+@pytest.mark.root
+def test_a_python_application_has_its_requirements(launch: Any, run_smith: Any) -> None:
+    folder = run_smith.folder
+    with zipfile.ZipFile(folder / "sums-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("sums.py", "def add(a, b):\n    return a + b\n")
+        archive.writestr("sums-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sums\nVersion: 1.0\n")
+        archive.writestr("sums-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("sums-1.0.dist-info/RECORD", "sums.py,,\n")
+    (folder / "requirements.txt").write_text("--no-index\n--find-links .\nsums\n")
+    (folder / "smith.yaml").write_text("preset: python\nrequirements: requirements.txt\n")
+    assert "sum 9" in said(launch("python", "-c", "import sums; print('sum', sums.add(4, 5))"))
 
 
 def test_every_preset_is_read() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smith import lock, nss, presets, recipe, rules
+from smith import applications, lock, nss, presets, recipe, rules
 from smith import selection as choosing
 from smith import tree as t
 from smith.cache import Cache
@@ -127,10 +127,13 @@ def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepare
     parent = open_image(*_parent(spec), spec.platform) if spec.parent else None
     base = source.image_config or (parent.config if parent else None)
     folders = [folder for folder in (*spec.overlays, os.path.join(spec.directory, "rootfs")) if os.path.isdir(folder)]
+    brought = applications.add(spec, source, cache, progress)
     laid = list(dict.fromkeys(path for folder in folders for path in overlay(tree, folder)))
     users, groups = nss.own(tree)
     who = nss.identity(spec.user, users, groups, where=f"{spec.file}: user")
     chosen = choose(spec, source, laid, base)
+    for path in brought:
+        chosen.take(path, Reason("application", "", spec.requirements or spec.package_json), recursive=False)
     follow.complete(chosen, _library_path(spec, base), progress)
     if spec.mock.debuginfo and spec.type == "rpm":
         importlib.import_module("smith.sources.rpm.debuginfo").complete(spec, source, chosen, cache, progress)

@@ -70,6 +70,8 @@ KEYS = (
     Key("ports", NAMES, "Ports as PORT/PROTOCOL."),
     Key("mock", SECTION, "How rpm packages are prepared.", keys=MOCK),
     Key("preset", TEXT, "A recipe that comes with smith, such as nginx."),
+    Key("requirements", TEXT, "A requirements file of pip: its wheels go where the image's Python looks for them."),
+    Key("package-json", TEXT, "A package.json with its lock file: it and its packages go to /app."),
     Key(
         "scripts",
         TEXT,

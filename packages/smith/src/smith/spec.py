@@ -71,6 +71,8 @@ class Spec:
     ports: tuple[str, ...] | None = None
     mock: Mock = Mock()
     preset: str = ""
+    requirements: str = ""
+    package_json: str = ""
     scripts: str = "none"
     compression: str = "gzip"
     repositories: tuple[Repository, ...] = ()
