@@ -79,6 +79,7 @@ def bench(session: nox.Session) -> None:
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):
         what, rest = "runtime", session.posargs
+    what = {"crashcart": "entering"}.get(what, what)  # a module must not hide the package that it measures
     session.run(bin_ / "python", f"tools/bench/{what}.py", *rest, external=True)
 
 

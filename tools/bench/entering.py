@@ -1,6 +1,6 @@
 """A first command in a running container: crashcart beside docker exec, runc exec and nsenter, interleaved.
 
-`python tools/bench/crashcart.py [--rounds N]`, as root. Engines run with storage of their own and are ended. What is
+`python tools/bench/entering.py [--rounds N]`, as root. Engines run with storage of their own and are ended. What is
 not installed is left out, and said.
 """
 
@@ -126,7 +126,7 @@ def main() -> int:
         for _ in range(options.rounds):
             for title, argv in commands.items():
                 figures[title].add(timed(argv))
-    rows = [("", "median ms", "p25", "p75", "p95", "cpu ms")]
+    rows: list[tuple[str, ...]] = [("", "median ms", "p25", "p75", "p95", "cpu ms")]
     for title, one in figures.items():
         wall = sorted(one.wall)
         marks = [wall[min(len(wall) - 1, len(wall) * part // 100)] for part in (50, 25, 75, 95)]

@@ -8,18 +8,20 @@ which they cannot name; and what they see is born without those rights.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ocicommon.linux import capabilities, files, mounts, namespaces, process, sealing
 from ocicommon.linux.errors import SyscallError
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import kernel, procfs
+from crashcart import kernel, procfs, report
 from crashcart.errors import CrashcartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Iterator
 
     from crashcart.entry import Entry
     from crashcart.profile import Privileges
@@ -41,27 +43,46 @@ def needed(target: Target, wanted: tuple[str, ...]) -> bool:
         # In a user namespace of its own, no right of the container reaches our memory.
         if inside == procfs.namespace("self", "pid") or _other_user_namespace(target, wanted):
             return False
+        pid_namespace = os.open(f"/proc/{target.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return True
-    return any(_may_trace(pid, inside) for pid in procfs.pids())
+    try:
+        return any(bounding & _TRACE for bounding in _bounding_sets(pid_namespace, inside))
+    finally:
+        os.close(pid_namespace)
 
 
 def _other_user_namespace(target: Target, wanted: tuple[str, ...]) -> bool:
     return "user" in wanted and procfs.namespace(target.pid, "user") != procfs.namespace("self", "user")
 
 
-def _may_trace(pid: int, inside: tuple[int, int]) -> bool:
-    """By the bounding set: what it could come by. No when it is gone, or elsewhere."""
+def _bounding_sets(pid_namespace: int, inside: tuple[int, int]) -> Iterator[int]:
+    """What the processes of a pid namespace (and those below) could come by."""
+    table = process_table(pid_namespace)
+    if table < 0:
+        # Its identity is asked of each of the host's processes: slower by as many as the host has.
+        for pid in procfs.pids():
+            try:
+                if procfs.namespace(pid, "pid") == inside:
+                    yield procfs.status(pid).bounding
+            except OSError:
+                continue  # gone, or not ours to see, and then it sees us no better
+        return
     try:
-        return procfs.namespace(pid, "pid") == inside and bool(procfs.status(pid).bounding & _TRACE)
-    except OSError:
-        return False
+        for name in os.listdir(table):
+            try:
+                if name.isdigit():
+                    yield procfs.Status(procfs.read(f"{name}/status", table)).bounding
+            except OSError:
+                continue
+    finally:
+        os.close(table)
 
 
 def seal() -> None:
     """Go on in a program that nobody can write to; returns when this one is it already."""
     try:
-        sealing.execute_again(_MARK, lambda data: files.sealed_memfd("crashcart", data))
+        sealing.execute_again(_MARK, _unwritable)
     except OSError as error:
         raise CrashcartError(
             f"a process of the container may trace crashcart, and no sealed copy of Python can be run: {error}; "
@@ -69,20 +90,38 @@ def seal() -> None:
         ) from error
 
 
-def process_table(entry: Entry) -> int:
-    """A procfs of the container's pid namespace made from outside, where the kernel can (6.17); else -1."""
-    if not kernel.may_use("mount-fd"):
+def _unwritable(data: bytes) -> int:
+    """A program with this content that nobody can change."""
+    if kernel.may_use("memfd"):
+        try:
+            return files.sealed_memfd("crashcart", data)
+        except SyscallError as error:
+            if error.errno not in (errno.EACCES, errno.ENOSYS):
+                raise
+    from ocicommon.linux.detached import file_on_tmpfs
+
+    report.note("no program in memory (vm.memfd_noexec): a file on a detached tmpfs is executed")
+    return file_on_tmpfs(data)
+
+
+def process_table(pid_namespace: int) -> int:
+    """A procfs of a pid namespace, made from outside and mounted nowhere, where the kernel can (6.17); else -1."""
+    if not (kernel.may_use("mount-fd") and kernel.may_use("proc-pidns")):
         return -1
     try:
         context = mounts.fsopen("proc")
         try:
-            mounts.fsconfig_set_fd(context, "pidns", entry.fds["pid"])
+            mounts.fsconfig_set_fd(context, "pidns", pid_namespace)
             mounts.fsconfig_create(context)
-            return mounts.fsmount(context)
+            tree = mounts.fsmount(context)
         finally:
             os.close(context)
-    except SyscallError:
-        return -1  # then crashcart, outside, looks for what is left of the session
+        try:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
+        finally:
+            os.close(tree)
+    except OSError:
+        return -1
 
 
 def own_namespaces() -> int:
@@ -115,9 +154,20 @@ def restrict(privileges: Privileges) -> None:
 
 def born() -> None:
     """Go on as a child of crashcart in the pid namespace entered for children; the caller's own process ends here."""
-    pid, _ = process.clone3(process.CLONE_PARENT)
-    if pid:
+    if _clone_beside():
         os._exit(0)
+
+
+def _clone_beside() -> int:
+    """Fork a process that has our parent."""
+    if kernel.may_use("clone3"):
+        try:
+            return process.clone3(process.CLONE_PARENT)[0]
+        except SyscallError as error:
+            if not kernel.is_missing(error.errno or 0):
+                raise
+    report.note("no clone3 (Linux 5.3): clone makes the supervisor")
+    return process.clone(process.CLONE_PARENT)
 
 
 def enter_pid_namespace(entry: Entry) -> None:

@@ -8,8 +8,12 @@ import os
 FEATURES = {
     "pidfd": "5.3",  # pidfd_open, and setns with it (5.8)
     "mount-fd": "5.2",  # open_tree, fsopen, fsmount, move_mount
+    "clone3": "5.3",  # clone3; clone takes the same flags
+    "close-range": "5.9",
     "mount-setattr": "5.12",
     "erofs-file": "6.12",  # erofs mounted straight from a file, without a loop device
+    "proc-pidns": "6.17",  # a procfs of another pid namespace
+    "memfd": "3.17",  # and where vm.memfd_noexec allows programs in memory
 }
 _taken = frozenset(name for name in os.environ.get("CRASHCART_WITHOUT", "").split(",") if name)
 

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def read(path: str) -> bytes:
-    """A whole small file. OSError as from open."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def read(path: str, directory: int | None = None) -> bytes:
+    """A whole small file, below an open directory where one is given. OSError as from open."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
         parts = []
         while part := os.read(fd, 65536):

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 verbose = False
+#: Where remarks go instead, in a process that has no standard error of the user's.
+through: Callable[[str], None] | None = None
+
+
+def printable(text: str) -> str:
+    """Without what would steer a terminal: names and messages may be a container's own."""
+    return "".join(char if char == "\n" or char.isprintable() or "\udc80" <= char <= "\udcff" else "?" for char in text)
 
 
 def say(message: str) -> None:
     """One line for the user."""
+    message = printable(message)
     # os.write, because sys.stderr may be buffered or closed, and must not raise where nobody listens any more.
     try:
         os.write(2, f"crashcart: {message}\n".encode("utf-8", "surrogateescape"))
@@ -18,5 +30,9 @@ def say(message: str) -> None:
 
 def note(message: str) -> None:
     """One line with ``-v`` only: which way was taken, and why."""
-    if verbose:
+    if not verbose:
+        return
+    if through is not None:
+        through(message)
+    else:
         say(message)

@@ -13,17 +13,18 @@ import sys
 import termios
 import time
 
-from ocicommon.linux import namespaces, process, terminal
-from ocicommon.linux.errors import SyscallError
+from ocicommon.linux import mounts, namespaces, process, terminal
 from ocicommon.linux.sockets import receive_fds
 
-from crashcart import procfs, report, supervisor
+from crashcart import ending, procfs, report, supervisor
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan, Streams
 from crashcart.relay import Flow, Relay
 from crashcart.targets import Target
 
 _SETUP_SECONDS = 60.0
+_END_SECONDS = ending.SECONDS + 5
+_DEATH_SECONDS = 5.0
 _FORWARDED = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _KILLED = 137
 
@@ -47,6 +48,11 @@ class Session:
         #: Our child only sets up; the supervisor is yet to be born (guarded.py).
         self.unborn = plan.guarded
         self.code: int | None = None
+        #: The command's exit code, while what it left is being ended.
+        self.ended: int | None = None
+        self.deadline = 0.0
+        #: Somebody keeps a process of the session from ending.
+        self.held = False
         self.told: tuple[int, str] | None = None
         self.master = -1
         # Held open: the number of a namespace that has ended is given to another's, whose processes are not ours.
@@ -103,12 +109,18 @@ class Session:
         return pid
 
     def _loop(self) -> None:
-        deadline = time.monotonic() + _SETUP_SECONDS
+        self.deadline = time.monotonic() + _SETUP_SECONDS
         while self.code is None:
-            if self.running:
+            if self.running and self.ended is None:
                 self.relay.once()
                 continue
-            left = deadline - time.monotonic()
+            left = self.deadline - time.monotonic()
+            if left <= 0 and self.ended is not None:
+                report.say(f"{self.target.container.describe()} keeps a process of the session from ending")
+                self.held = True
+                self.code = self.ended
+                self._kill()
+                return
             if left <= 0:
                 self._kill()
                 raise CrashcartError(
@@ -180,30 +192,47 @@ class Session:
 
     def _hear(self) -> None:
         message, fds = receive_fds(self.control)
+        try:
+            self._understand(message, fds)
+        except (ValueError, OSError) as error:
+            # The supervisor speaks well: this is another who has taken it over.
+            self.told = (1, f"the session of {self.target.container.describe()} was taken over from inside: {error}")
+            self._kill()
+            self.code = 1
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _understand(self, message: bytes, fds: list[int]) -> None:
         word, _, rest = message.partition(b" ")
         if word == b"step":
             self.step = rest.decode()
             report.note(f"step: {self.step}")
+        elif word == b"note":
+            report.note(rest.decode("utf-8", "surrogateescape"))
         elif word == b"terminal" and fds and self.plan.streams.terminal and self.master < 0:
-            self._use_terminal(fds.pop())
+            if mounts.filesystem_type(fds[0]) != mounts.DEVPTS_SUPER_MAGIC:
+                raise ValueError("what it calls its terminal is none")
+            self._use_terminal(fds.pop(0))
         elif word == b"mounts" and fds and self.mount_namespace < 0:
             self.mount_namespace = fds.pop(0)
         elif word == b"running":
             self.running = True
             if self.unborn:
                 self._take_over(os.waitpid(self.pid, 0)[1])
-            if not self.plan.guarded:
+            if not self.plan.guarded and self.mount_namespace < 0:
                 try:
                     self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
                     self.mount_namespace = -1
         elif word == b"failed":
             code, _, text = rest.partition(b" ")
-            self.told = (int(code), text.decode("utf-8", "surrogateescape"))
+            self.told = (_exit_code(code), text.decode("utf-8", "surrogateescape"))
+        elif word == b"ended":
+            self.ended = _exit_code(rest)
+            self.deadline = time.monotonic() + _END_SECONDS
         elif not message:
             self.relay.watched.pop(self.control.fileno(), None)
-        for fd in fds:
-            os.close(fd)
 
     def _hear_rest(self) -> None:
         poll = select.poll()
@@ -227,7 +256,7 @@ class Session:
     def _kill(self) -> None:
         try:
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            self._await_death()
             if self.unborn:
                 self.unborn = False
                 for self.pid in _children():
@@ -235,35 +264,56 @@ class Session:
         except (ProcessLookupError, ChildProcessError):
             return
 
+    def _await_death(self) -> None:
+        """Take in what was killed, if it is to be had: who traces it may hold it for ever."""
+        deadline = time.monotonic() + _DEATH_SECONDS
+        while not os.waitpid(self.pid, os.WNOHANG)[0] and time.monotonic() < deadline:
+            time.sleep(0.002)
+
     def _sweep(self) -> None:
         """Where the supervisor was killed, what it should have ended is found by its mount namespace, which is ours."""
         if self.code is None:
             self._kill()
-        elif self.told is None and self.code != _KILLED and not self.plan.guarded:
+        elif self.told is None and self.code != _KILLED and not (self.held or self.plan.guarded):
             return
         if self.mount_namespace < 0:
             return
         held = os.fstat(self.mount_namespace)
-        wanted = held.st_dev, held.st_ino
         for pid in procfs.pids():
-            try:
-                if pid != os.getpid() and procfs.namespace(pid, "mnt") == wanted:
-                    fd = process.pidfd_open(pid)
-                    try:
-                        if procfs.namespace(pid, "mnt") == wanted:
-                            process.pidfd_send_signal(fd, signal.SIGKILL)
-                    finally:
-                        os.close(fd)
-            except (OSError, SyscallError):
-                continue
+            if pid != os.getpid():
+                self._end(pid, (held.st_dev, held.st_ino))
         os.close(self.mount_namespace)
         self.mount_namespace = -1
+
+    def _end(self, pid: int, mount_namespace: tuple[int, int]) -> None:
+        """Kill a process if it is of this mount namespace, and if it still is when it is held."""
+        try:
+            if procfs.namespace(pid, "mnt") != mount_namespace:
+                return
+            if self.target.pidfd < 0:  # no kernel for it
+                os.kill(pid, signal.SIGKILL)
+                return
+            fd = process.pidfd_open(pid)
+            try:
+                if procfs.namespace(pid, "mnt") == mount_namespace:
+                    process.pidfd_send_signal(fd, signal.SIGKILL)
+            finally:
+                os.close(fd)
+        except OSError:
+            return  # it has ended
 
     def _result(self) -> int:
         if self.told is not None:
             code, text = self.told
             raise CrashcartError(text, code)
         return self.code or 0
+
+
+def _exit_code(text: bytes) -> int:
+    code = int(text)
+    if not 0 <= code <= 255:
+        raise ValueError(f"{code} is no exit code")
+    return code
 
 
 def _children() -> list[int]:

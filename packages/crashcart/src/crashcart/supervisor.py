@@ -10,6 +10,8 @@ has left before it ends itself. All that it says goes to crashcart over one sock
     terminal               with the controlling end of the command's terminal
     mounts                 with the session's mount namespace, where the supervisor is yet to be born
     running                the command has been executed
+    note TEXT              a remark, for -v
+    ended CODE             the command has ended; what it left is about to
     failed CODE TEXT       the end
 """
 
@@ -24,7 +26,7 @@ from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError, describe
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import commands, devices, entry, guarded, kernel, procfs, profile
+from crashcart import commands, devices, ending, entry, guarded, kernel, procfs, profile, report
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
 
@@ -32,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
-_PRELOAD = (*profile.PRELOAD, "array", "errno")
+_PRELOAD = (*profile.PRELOAD, "errno")
 _FORWARDED = frozenset((signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
 
 
@@ -58,10 +60,11 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         process.set_parent_death_signal(signal.SIGKILL)  # until there is a command, nothing has to be cleaned up
         _hide()
         _close_others(plan, control, streams)
+        report.through = lambda text: _send(control, b"note " + text.encode("utf-8", "surrogateescape"))
         os.setsid()
         own = guarded.own_namespaces() if plan.guarded else -1
         say("process table")
-        table = guarded.process_table(plan.entry) if plan.guarded else _process_table()
+        table = guarded.process_table(plan.entry.fds["pid"]) if plan.guarded else _process_table()
         say("namespaces")
         if plan.guarded:
             guarded.enter_pid_namespace(plan.entry)
@@ -104,11 +107,15 @@ def _subject(error: OSError) -> str:
 
 
 def _fail(control: _socket.socket, code: int, text: str) -> int:
-    try:
-        control.send(f"failed {code} {text}".encode("utf-8", "surrogateescape")[:4000])
-    except OSError:
-        return code
+    _send(control, f"failed {code} {text}".encode("utf-8", "surrogateescape"))
     return code
+
+
+def _send(control: _socket.socket, message: bytes) -> None:
+    try:
+        control.send(message[:4000])
+    except OSError:
+        return  # crashcart is gone, and nobody is left to be told
 
 
 def _hide() -> None:
@@ -151,12 +158,19 @@ def _close_others(plan: Plan, control: _socket.socket, streams: list[int]) -> No
 
 
 def _close_range(first: int, last: int) -> None:
-    try:
-        process.close_range(first, last)
-    except SyscallError as error:
-        if not kernel.is_missing(error.errno or 0):
-            raise
-        os.closerange(first, min(last + 1, os.sysconf("SC_OPEN_MAX")))
+    if kernel.may_use("close-range"):
+        try:
+            process.close_range(first, last)
+            return
+        except SyscallError as error:
+            if not kernel.is_missing(error.errno or 0):
+                raise
+    for name in os.listdir("/proc/self/fd"):
+        if first <= int(name) <= last:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # that of the listing itself
 
 
 def _process_table() -> int:
@@ -171,7 +185,7 @@ def _process_table() -> int:
         finally:
             os.close(context)
     except SyscallError:
-        return -1  # then crashcart, outside, looks for what is left of the session
+        return -1  # then the supervisor tries numbers for what is left of the session
 
 
 def _enter(plan: Plan) -> None:
@@ -240,9 +254,11 @@ def _supervise(
     _renounce()
     process.set_parent_death_signal(0)
     try:
-        return _watch(control, child, told, wake, path)
+        code = _watch(control, child, told, wake, path)
+        _send(control, b"ended %d" % code)
+        return code
     finally:
-        _end_all(table)
+        ending.end_children(table)
 
 
 def _renounce() -> None:
@@ -305,31 +321,6 @@ def _reap(child: int) -> int | None:
         if pid == child:
             code = os.waitstatus_to_exitcode(status)
             code = 128 - code if code < 0 else code
-
-
-def _end_all(table: int) -> None:
-    """Kill the children there are, and those that become ours by their death, until there are none."""
-    mine = os.getpid()
-    while table >= 0:
-        try:
-            fd = os.open(f"{mine}/task/{mine}/children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=table)
-        except OSError:
-            return
-        try:
-            children = os.read(fd, 1 << 16).split()
-        finally:
-            os.close(fd)
-        if not children:
-            return
-        for pid in children:
-            try:
-                os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
 
 
 def _command(

@@ -58,6 +58,7 @@ _TABLE = {
     "seccomp": (317, 277),
     "memfd_create": (319, 279),
     "bpf": (321, 280),
+    "clone": (56, 220),
     "execve": (59, 221),
     "execveat": (322, 281),
     "statx": (332, 291),

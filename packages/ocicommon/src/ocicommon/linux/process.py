@@ -104,6 +104,11 @@ def clone3(
     return pid, struct.unpack("i", held.raw)[0]
 
 
+def clone(flags: int = 0, *, exit_signal: int = 17) -> int:
+    """``clone3`` as kernels before Linux 5.3 have it: the pid in the parent, 0 in the child. clone(2)."""
+    return call_holding("clone", flags | (0 if flags & CLONE_PARENT else exit_signal), None, None, None, None)
+
+
 def pidfd_open(pid: int, flags: int = 0) -> int:
     """A descriptor of the process ``pid``, close-on-exec. Only a check after it tells that the pid was not reused."""
     return call("pidfd_open", pid, flags, subject=f"of process {pid}")

@@ -130,7 +130,7 @@ def executable(data: bytes) -> int:
     except SyscallError as error:
         if error.errno not in (13, 38):  # EACCES: vm.memfd_noexec=2; ENOSYS
             raise
-    from railcar.stub.detached import file_on_tmpfs
+    from ocicommon.linux.detached import file_on_tmpfs
 
     return file_on_tmpfs(data)
 

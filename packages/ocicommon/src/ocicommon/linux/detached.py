@@ -16,7 +16,7 @@ def file_on_tmpfs(data: bytes) -> int:
     finally:
         os.close(context)
     try:
-        writing = os.open("stub", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555, dir_fd=root)
+        writing = os.open("program", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555, dir_fd=root)
         try:
             view = memoryview(data)
             while view:
@@ -24,6 +24,6 @@ def file_on_tmpfs(data: bytes) -> int:
         finally:
             os.close(writing)
         mounts.mount_setattr(root, "", AT_EMPTY_PATH, mounts.MOUNT_ATTR_RDONLY, 0, 0)
-        return os.open("stub", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
+        return os.open("program", os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
     finally:
         os.close(root)
