@@ -130,14 +130,14 @@ def _restrict(made: profile.Privileges, target: Target, status: procfs.Status) -
 
 
 def _configured_filter(target: Target) -> dict[str, object] | None:
-    import json
+    from crashcart.targets import records
 
     # What started the container (containerd's shim) works in its bundle, wherever an engine was told to keep that.
     parent = procfs.parent(target.pid)
     for path in (target.container.config, f"/proc/{parent}/cwd/config.json" if parent > 1 else ""):
         if path:
             try:
-                config = json.loads(procfs.read(path))
+                config = records.parse(procfs.read(path))
                 break
             except (OSError, ValueError) as error:
                 report.note(f"{path} cannot be read: {error}")

@@ -16,8 +16,15 @@ from crashcart.targets.container import Container, choose, split_engine
 
 # In this order: of several records of one process the first is shown. railcar's containers and its kin before those
 # that run on top of them would show docker's twice.
-_MODULES = ("docker", "podman", "containerd", "state", "machines")
-_ENGINES = ("pid", "docker", "podman", "containerd", "railcar", "runc", "crun", "youki", "nspawn", "lxc")
+_MODULES = {
+    "docker": ("docker",),
+    "podman": ("podman",),
+    "containerd": ("containerd",),
+    "state": ("railcar", "runc", "crun", "youki"),
+    "machines": ("nspawn", "lxc"),
+}
+_ENGINES = ("pid", *(engine for engines in _MODULES.values() for engine in engines))
+_WHOLE_ID = 64
 _SIGNAL_NONE = 0
 _ESRCH = 3
 
@@ -60,15 +67,20 @@ def find(text: str, extra: str | None = None) -> Target:
             return pin(Container("pid", rest, int(rest)))
         if engine:
             raise CrashcartError(f"no process {rest}")
-    found = [one for one in _find(rest, extra) if engine in ("", one.engine)]
+    found = [one for one in _find(rest, extra, engine) if engine in ("", one.engine)]
     return pin(choose(rest, [one for one in found if _is_current(one)]))
 
 
-def _find(text: str, extra: str | None) -> list[Container]:
+def _find(text: str, extra: str | None, engine: str = "") -> list[Container]:
     found: list[Container] = []
     for name in _MODULES:
+        if engine not in ("", *_MODULES[name]):
+            continue
         module = __import__(f"crashcart.targets.{name}", fromlist=["find"])
         found += module.find(text, extra)
+        # Such an id is of one container in the world: what others know of it is the same.
+        if len(text) == _WHOLE_ID and any(one.id == text for one in found):
+            break
     return found
 
 

@@ -5,11 +5,10 @@ Its socket speaks gRPC; the bundle directories say the same, and need no client 
 
 from __future__ import annotations
 
-import json
 import os
 
 from crashcart.procfs import read
-from crashcart.targets import places
+from crashcart.targets import places, records
 from crashcart.targets.container import Container, matches
 
 ENGINE = "containerd"
@@ -51,8 +50,8 @@ def look(bundle: str, text: str = "") -> Container | None:
     name = image = ""
     if not text or not matches(text, id, namespace=namespace):
         try:
-            annotations = json.loads(read(config)).get("annotations") or {}
-        except (OSError, ValueError, AttributeError):
+            annotations = records.read(config).get("annotations") or {}
+        except (OSError, *records.MISSHAPEN):
             annotations = {}
         name = next((annotations[key] for key in _NAMES if key in annotations), "")
         if name and _POD in annotations:

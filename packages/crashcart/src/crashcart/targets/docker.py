@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from crashcart import report
 from crashcart.errors import CrashcartError
-from crashcart.targets import http, places
+from crashcart.targets import http, places, records
 from crashcart.targets.container import Container, matches
 from crashcart.targets.times import seconds
 
@@ -41,9 +40,8 @@ def contexts(directory: str) -> list[str]:
     found = []
     for path in places.children(directory):
         try:
-            with open(os.path.join(path, "meta.json"), encoding="utf-8") as file:
-                host = json.load(file)["Endpoints"]["docker"]["Host"]
-        except (OSError, ValueError, KeyError, TypeError):
+            host = records.read(os.path.join(path, "meta.json"))["Endpoints"]["docker"]["Host"]
+        except (OSError, *records.MISSHAPEN):
             continue
         if isinstance(host, str) and host.startswith("unix://"):
             found.append(host.removeprefix("unix://"))
@@ -72,7 +70,7 @@ def _ask(path: str, text: str) -> list[Container]:
     if status != 200:
         raise CrashcartError(f"docker at {path} refuses to list its containers: HTTP status {status}")
     found = []
-    for one in json.loads(body):
+    for one in records.parse(body):
         if any(matches(text, one["Id"], name.removeprefix("/")) for name in one["Names"] or [""]):
             status, body = http.get(path, f"/containers/{one['Id']}/json")
             found += _running(path, body) if status == 200 else []
@@ -80,7 +78,7 @@ def _ask(path: str, text: str) -> list[Container]:
 
 
 def _running(path: str, body: bytes) -> list[Container]:
-    container = understand(json.loads(body), path)
+    container = understand(records.parse(body), path)
     return [container] if container.pid else []
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from crashcart.procfs import read, started
-from crashcart.targets import places
+from crashcart.targets import places, records
 from crashcart.targets.container import Container, matches
 from crashcart.targets.times import seconds
 
@@ -76,11 +75,11 @@ def find(text: str, _extra: str | None = None) -> list[Container]:
                 continue
             for name in _FILES:
                 try:
-                    records = json.loads(read(os.path.join(directory, name)))
-                except (OSError, ValueError):
+                    stored = records.read(os.path.join(directory, name))
+                    kind = os.path.basename(directory)
+                    containers = [understand(record, os.path.join(run, kind), graph) for record in stored]
+                except (OSError, *records.MISSHAPEN):
                     continue
-                kind = os.path.basename(directory)
-                containers = (understand(record, os.path.join(run, kind), graph) for record in records)
                 found += [one for one in containers if one.pid and matches(text, one.id, one.name)]
     return found
 
@@ -90,7 +89,7 @@ def understand(record: dict[str, Any], run: str, place: str) -> Container:
     id = record["id"]
     data = os.path.join(run, id, "userdata")
     try:
-        metadata = json.loads(record.get("metadata") or "{}")
+        metadata = records.parse(record.get("metadata", "").encode() or b"{}")
     except ValueError:
         metadata = {}
     try:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from crashcart.procfs import read
-from crashcart.targets import places
+from crashcart.targets import places, records
 from crashcart.targets.container import Container, matches
 from crashcart.targets.times import seconds
 
@@ -45,10 +43,9 @@ def look(runtime: str, directory: str, text: str) -> list[Container]:
             continue
         for name in _FILES:
             try:
-                record = json.loads(read(os.path.join(path, name)))
-            except (OSError, ValueError):
+                container = understand(records.read(os.path.join(path, name)), runtime, id, directory)
+            except (OSError, *records.MISSHAPEN):
                 continue
-            container = understand(record, runtime, id, directory)
             if container is not None:
                 found.append(container)
             break
