@@ -80,6 +80,34 @@ def traces(image: Path) -> Iterator[support.Traces]:
     found.check()
 
 
+@pytest.fixture
+def processes(can_mount: None, traces: support.Traces) -> Iterator[Callable[..., int]]:
+    """Runs a command in namespaces of its own (unshare's words) until it says "up"; the pid of its inside."""
+    made: list[tuple[subprocess.Popen[bytes], int]] = []
+
+    def run(command: list[str], *words: str, watched: bool = True) -> int:
+        process = subprocess.Popen(["unshare", "-mpf", *words, *command], stdout=subprocess.PIPE)
+        made.append((process, process.pid))
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        pid = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        made[-1] = process, pid
+        if watched:
+            traces.watch(pid)
+        return pid
+
+    yield run
+    try:
+        traces.check()
+    finally:
+        for process, pid in made:
+            if process.poll() is None:
+                os.kill(pid, 9)
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
 _numbers = itertools.count()
 
 

@@ -273,16 +273,6 @@ def test_directory_is_side_loaded_read_only(containers: Containers, enter: Enter
     assert not (tools / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "without", ["pidfd", "erofs-file", "mount-setattr", "mount-fd", "pidfd,erofs-file,mount-setattr,mount-fd"]
-)
-def test_older_way_works_and_says_so(without: str, containers: Containers, enter: Enter) -> None:
-    done = enter(containers(), "sh", "-c", f"{MARKER}; ls /dev/null", without=without, options=("-v",))
-    assert (done.returncode, done.stdout) == (0, "tools\n/dev/null\n"), done.stderr
-    if without != "mount-setattr":
-        assert "Linux " in done.stderr
-
-
 def test_missing_image_or_container_is_one_sentence(containers: Containers, enter: Enter, tmp_path: Path) -> None:
     container = containers()
     done = enter(container, "true", tools=("-i", str(tmp_path / "none.img")))

@@ -110,13 +110,13 @@ def _privileges(target: Target, read: Arguments, entry: Entry) -> profile.Privil
 def _restrict(made: profile.Privileges, target: Target, status: procfs.Status) -> None:
     """The rest of what holds the target's processes: their filter, and the label of a security module."""
     if status.seccomp == 2:
-        made_of = _configured_filter(target)
-        if made_of is None:
-            raise CrashcartError(
-                f"{target.container.describe()} has a seccomp filter that no configuration tells of: "
-                "profile strict cannot repeat it; use --profile debug"
-            )
-        profile.set_filter(made, made_of)
+        made_of = _configured_filter(target) if target.container.engine != "pid" and status.filters == 1 else None
+        if made_of is not None:
+            profile.set_filter(made, made_of)
+        else:
+            from crashcart import filters
+
+            made.filters = filters.read(target.pid, target.container.describe())
     elif status.seccomp == 1:
         raise CrashcartError(
             f"{target.container.describe()} is in seccomp's strict mode, in which nothing can be executed"

@@ -60,7 +60,7 @@ def _bounding_sets(pid_namespace: int, inside: tuple[int, int]) -> Iterator[int]
     """What the processes of a pid namespace (and those below) could come by."""
     table = process_table(pid_namespace)
     if table < 0:
-        # Its identity is asked of each of the host's processes: slower by as many as the host has.
+        report.note("no procfs of another pid namespace (Linux 6.17): each process of the host is looked at")
         for pid in procfs.pids():
             try:
                 if procfs.namespace(pid, "pid") == inside:
@@ -143,7 +143,7 @@ def restrict(privileges: Privileges) -> None:
     """Give up all rights but the session's, and those by which the command becomes its user."""
     mine = capabilities.capget()[1]
     kept = (privileges.permitted | _KEPT) & mine
-    if privileges.filter and not kept & _SYS_ADMIN:
+    if privileges.filters and not kept & _SYS_ADMIN:
         privileges.no_new_privs = True  # without the right, the filter is accepted only so
     for number in range(capabilities.last() + 1):
         if not privileges.bounding >> number & 1:

@@ -36,7 +36,7 @@ class Tools:
     mount(2) takes; ``held`` are descriptors that keep the loop device until then. ``directory`` is still to be cloned.
     """
 
-    __slots__ = ("device", "directory", "filesystem", "held", "tree")
+    __slots__ = ("device", "directory", "filesystem", "held", "tree", "writable")
 
     def __init__(self, tree: int = -1, device: str = "", filesystem: str = "", directory: int = -1) -> None:
         self.tree = tree
@@ -44,6 +44,8 @@ class Tools:
         self.filesystem = filesystem
         self.directory = directory
         self.held: list[int] = []
+        #: The tree is yet to be made read-only, once it is mounted.
+        self.writable = False
 
     def close(self) -> None:
         """Let go of everything; what is mounted stays."""
@@ -163,20 +165,28 @@ def clone_directory(tools: Tools) -> None:
     if not kernel.may_use("mount-fd"):
         raise CrashcartError("--dir needs Linux 5.2 (open_tree); an image (-i) does without")
     flags = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE
-    tree = mounts.open_tree(tools.directory, "", flags)
-    try:
-        mounts.mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, set_=_ATTRIBUTES, propagation=mounts.MS_PRIVATE)
-    except SyscallError as error:
-        if not kernel.is_missing(error.errno or 0):
-            os.close(tree)
-            raise
-        report.note("no mount_setattr (Linux 5.12): the directory stays as writable as it is")
-    tools.tree = tree
+    tools.tree = mounts.open_tree(tools.directory, "", flags)
+    make_read_only(tools)
+
+
+def make_read_only(tools: Tools) -> None:
+    """Make a cloned directory read-only, now or once it is mounted."""
+    if kernel.may_use("mount-setattr"):
+        at = AT_EMPTY_PATH | AT_RECURSIVE
+        try:
+            mounts.mount_setattr(tools.tree, "", at, set_=_ATTRIBUTES, propagation=mounts.MS_PRIVATE)
+            return
+        except SyscallError as error:
+            if not kernel.is_missing(error.errno or 0):
+                raise
+    report.note("no mount_setattr (Linux 5.12): the directory is made read-only by mount(2), and what is below is not")
+    tools.writable = True
 
 
 def map_ids(tools: Tools, user_namespace: int) -> None:
     """Make the image's root the root of a user namespace, where the filesystem is able to."""
     if tools.tree < 0 or not kernel.may_use("mount-setattr"):
+        report.note("no mount_setattr (Linux 5.12): the image's files are those of nobody in the user namespace")
         return
     try:
         mounts.mount_setattr(tools.tree, "", AT_EMPTY_PATH, set_=mounts.MOUNT_ATTR_IDMAP, userns_fd=user_namespace)
@@ -188,6 +198,9 @@ def place(tools: Tools, directory: int, name: str) -> None:
     """Mount the tools on entry ``name`` (a directory) of the open directory, where the caller may mount."""
     if tools.tree >= 0:
         mounts.move_mount(tools.tree, "", directory, name, mounts.MOVE_MOUNT_F_EMPTY_PATH)
+        if tools.writable:
+            os.fchdir(directory)
+            mounts.mount(None, name, None, mounts.MS_REMOUNT | mounts.MS_BIND | _FLAGS)
         return
     # mount(2) takes paths only; /proc may be the container's own invention, the working directory cannot be.
     os.fchdir(directory)

@@ -65,6 +65,7 @@ class Status:
         "ambient",
         "bounding",
         "effective",
+        "filters",
         "gid",
         "inheritable",
         "no_new_privs",
@@ -88,6 +89,8 @@ class Status:
         self.ambient = bits(b"CapAmb")
         self.no_new_privs = fields.get(b"NoNewPrivs", b"0").strip() == b"1"
         self.seccomp = int(fields.get(b"Seccomp", b"0"))
+        #: How many filters; before Linux 5.9 that is not told, and 1 where there is any.
+        self.filters = int(fields.get(b"Seccomp_filters", b"1" if self.seccomp == 2 else b"0"))
 
 
 def status(pid: int) -> Status:

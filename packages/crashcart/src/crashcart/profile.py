@@ -26,10 +26,11 @@ _SYS_ADMIN = 1 << capabilities.bit("CAP_SYS_ADMIN")
 
 
 class Privileges:
-    """What the command is given. Ids are those inside the container's user namespace; ``filter`` a BPF program."""
+    """What the command is given. Ids are those inside the container's user namespace; ``filters`` are (BPF program,
+    flags), in the order of their loading."""
 
     __slots__ = (
-        "ambient", "bounding", "effective", "filter", "filter_flags", "gid", "groups", "inheritable", "label",
+        "ambient", "bounding", "effective", "filters", "gid", "groups", "inheritable", "label",
         "no_new_privs", "permitted", "uid",
     )  # fmt: skip
 
@@ -43,8 +44,7 @@ class Privileges:
         self.inheritable = 0
         self.ambient = 0
         self.no_new_privs = False
-        self.filter = b""
-        self.filter_flags = 0
+        self.filters: list[tuple[bytes, int]] = []
         self.label = b""
 
 
@@ -86,8 +86,7 @@ def set_filter(privileges: Privileges, asked: dict[str, Any]) -> None:
     from ocicommon.linux import seccomp
 
     try:
-        privileges.filter = seccomp.compile(asked)
-        privileges.filter_flags = seccomp.flags(asked)
+        privileges.filters = [(seccomp.compile(asked), seccomp.flags(asked))]
     except seccomp.SeccompError as error:
         raise CrashcartError(f"the container's seccomp filter cannot be made: {error}") from error
 
@@ -107,7 +106,7 @@ def apply(privileges: Privileges, attributes: int = -1) -> None:
     if privileges.no_new_privs:
         process.set_no_new_privileges()
     # The filter needs CAP_SYS_ADMIN or no_new_privs, and must not stand in the way of what follows more than it has to.
-    if privileges.filter and not privileges.no_new_privs:
+    if privileges.filters and not privileges.no_new_privs:
         _load(privileges)
     for number in range(last + 1):
         if not privileges.bounding >> number & 1:
@@ -124,7 +123,7 @@ def apply(privileges: Privileges, attributes: int = -1) -> None:
         if privileges.ambient & permitted & privileges.inheritable & 1 << number:
             capabilities.ambient_raise(number)
     process.set_keep_capabilities(False)
-    if privileges.filter and privileges.no_new_privs:
+    if privileges.filters and privileges.no_new_privs:
         _load(privileges)
 
 
@@ -142,7 +141,8 @@ def _become(privileges: Privileges) -> None:
 def _load(privileges: Privileges) -> None:
     from ocicommon.linux.seccomp import loader
 
-    loader.load(privileges.filter, privileges.filter_flags)
+    for program, flags in privileges.filters:
+        loader.load(program, flags)
 
 
 def _set_label(label: bytes, attributes: int) -> None:

@@ -26,7 +26,7 @@ from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
 from ocicommon.linux.errors import SyscallError, describe
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import commands, devices, ending, entry, guarded, kernel, procfs, profile, report
+from crashcart import commands, devices, ending, entry, guarded, image, kernel, procfs, profile, report
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
 
@@ -59,8 +59,8 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
     try:
         process.set_parent_death_signal(signal.SIGKILL)  # until there is a command, nothing has to be cleaned up
         _hide()
-        _close_others(plan, control, streams)
         report.through = lambda text: _send(control, b"note " + text.encode("utf-8", "surrogateescape"))
+        _close_others(plan, control, streams)
         os.setsid()
         own = guarded.own_namespaces() if plan.guarded else -1
         say("process table")
@@ -165,6 +165,7 @@ def _close_range(first: int, last: int) -> None:
         except SyscallError as error:
             if not kernel.is_missing(error.errno or 0):
                 raise
+    report.note("no close_range (Linux 5.9): descriptors are closed one by one")
     for name in os.listdir("/proc/self/fd"):
         if first <= int(name) <= last:
             try:
@@ -198,6 +199,7 @@ def _enter(plan: Plan) -> None:
             AT_FDCWD, ".", mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | AT_RECURSIVE
         )
         plan.tools.tree, plan.tools.directory = plan.tools.directory, -1
+        image.make_read_only(plan.tools)
     entry.enter(plan.entry, private=True)
 
 

@@ -195,25 +195,6 @@ class Traces:
             line for line in lines if f"{line.split()[4]}/".startswith("/dev/") or any(mark in line for mark in ours)
         )
 
-    def _mounts_of(self, pid: int) -> list[str]:
-        """All mounts of a container; those of ours where its mount namespace is our own."""
-        if os.stat(f"/proc/{pid}/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
-            return self._mounts()
-        return mountinfo(pid)
-
-    def _processes(self, pid: int) -> set[int]:
-        """Those of its pid namespace; none where that is our own, in which others come and go, or has ended."""
-        if not alive(pid):
-            return set()
-        if os.stat(f"/proc/{pid}/ns/pid").st_ino == os.stat("/proc/self/ns/pid").st_ino:
-            return set()
-        return members(pid)
-
-    def _mounts(self) -> list[str]:
-        """The host's mounts that a session could have made: a machine at work mounts other things meanwhile."""
-        ours = ("crashcart", " /dev", self.image.rpartition("/")[0])
-        return sorted(line for line in mountinfo("self") if any(mark in line for mark in ours))
-
     def _devices(self, pid: int) -> list[str]:
         try:
             names = sorted(os.listdir(f"/proc/{pid}/root/dev"))

@@ -37,6 +37,7 @@ MACHINE = os.uname().machine
 _TABLE = {
     "ioctl": (16, 29),
     "fcntl": (72, 25),
+    "ptrace": (101, 117),
     "capget": (125, 90),
     "capset": (126, 91),
     "personality": (135, 92),
