@@ -4,69 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import crashcart_support as support
 import pytest
+from crashcart_support import engines
+from crashcart_support.engines import SLEEP, ended, need, run
 
 pytestmark = pytest.mark.root
-SLEEP = ["/bin/sleep", "100000"]
-
-
-def ended(process: subprocess.Popen[bytes]) -> None:
-    """End an engine; its own children end with it."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=support.DEADLINE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def need(*programs: str) -> None:
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program}")
-
-
-def run(words: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    found = {**os.environ, **(environment or {})}
-    return subprocess.run(
-        words, capture_output=True, text=True, check=False, env=found, stdin=subprocess.DEVNULL, timeout=120
-    )
 
 
 @pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory, tools: Path, can_mount: None) -> Iterator[list[str]]:
     """A docker of the test's own, with an image called tools; the words that start its command."""
-    need("dockerd", "docker", "containerd")
-    base = tmp_path_factory.mktemp("docker")
-    host = f"unix://{base}/docker.sock"
-    (base / "daemon.json").write_text("{}")
-    words = ["dockerd", "--data-root", f"{base}/data", "--exec-root", f"{base}/exec", "-H", host]
-    words += ["--pidfile", f"{base}/pid", "--config-file", f"{base}/daemon.json"]
-    words += ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
-    with open(base / "log", "wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        client = ["docker", "-H", host]
-        support.until(
-            lambda: process.poll() is not None or run([*client, "version"]).returncode == 0, "docker does not start"
-        )
-        if process.poll() is not None:
-            pytest.skip(f"dockerd does not start here: {(base / 'log').read_text()[-500:]}")
-        tar = subprocess.run(["tar", "-C", str(tools), "-c", "."], capture_output=True, check=True).stdout
-        subprocess.run([*client, "import", "-", "tools"], input=tar, capture_output=True, check=True)
+    with engines.docker(tmp_path_factory.mktemp("docker"), tools) as client:
         yield client
-    finally:
-        if process.poll() is None:
-            ended(process)
-        for left in (base / "exec/netns").glob("*"):  # docker leaves the host network's
-            run(["umount", str(left)])
 
 
 @pytest.fixture
@@ -242,33 +196,13 @@ def test_podman_container_is_entered_by_name(
     crashcart: Path, image: Path, tools: Path, tmp_path: Path, traces: support.Traces
 ) -> None:
     need("podman", "conmon")
-    graph, running = tmp_path / "graph", tmp_path / "run"
-    configuration = tmp_path / "storage.conf"
-    configuration.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{graph}"\nrunroot = "{running}"\n')
-    limits = tmp_path / "containers.conf"
-    limits.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
-    environment = {"CONTAINERS_STORAGE_CONF": str(configuration), "CONTAINERS_CONF": str(limits)}
-    common = ["podman", "--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "runc"]
-    words = [
-        *common,
-        "run",
-        "-d",
-        "--name",
-        "pod",
-        "--network",
-        "none",
-        "--log-driver",
-        "none",
-    ]
-    done = run([*words, "--rootfs", str(tools), *SLEEP], environment)
+    podman = engines.Podman(tmp_path)
     try:
-        if done.returncode:
-            pytest.skip(f"podman cannot run a container here: {done.stderr.strip()}")
-        id = done.stdout.strip()
+        id = podman.start("pod", "--rootfs", str(tools))
         for name in ("pod", id, id[:9]):
-            found = run([str(crashcart), "-i", str(image), name, "cat", "/dev/crashcart/etc/marker"], environment)
+            found = run(
+                [str(crashcart), "-i", str(image), name, "cat", "/dev/crashcart/etc/marker"], podman.environment
+            )
             assert (found.returncode, found.stdout, found.stderr) == (0, "tools\n", ""), name
     finally:
-        run([*common, "rm", "-f", "-t", "0", "pod"], environment)
-        run(["umount", str(graph / "overlay")])
-        run(["umount", str(graph / "vfs")])
+        podman.end("pod")

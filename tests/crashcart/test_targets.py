@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from crashcart import procfs
 from crashcart.errors import CrashcartError
-from crashcart.targets import containerd, docker, http, machines, podman, state
+from crashcart.targets import containerd, docker, http, lxc, nspawn, podman, records, state
 from crashcart.targets.container import Container, choose, matches, split_engine
 from crashcart.targets.times import age, seconds
 
@@ -141,19 +143,50 @@ def test_podman_storage_is_understood(tmp_path: Path) -> None:
 
 def test_nspawn_machine_is_understood_and_a_virtual_one_left_out() -> None:
     text = "NAME=deb\nSERVICE=systemd-nspawn\nLEADER=42\nCLASS=container\nREALTIME=1700000000000000\n"
-    found = machines.understand_machine(text)
+    found = nspawn.understand(text)
     assert found is not None
     assert (found.id, found.pid, found.created) == ("deb", 42, 1.7e9)
-    assert machines.understand_machine(text.replace("container", "vm")) is None
+    assert nspawn.understand(text.replace("container", "vm")) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("-q -M deb -D /srv/root", "deb"),
+        ("-Mdeb --image=x.raw", "deb"),
+        ("--machine=deb", "deb"),
+        ("-D /srv/root/", "root"),
+        ("--directory=/srv/root", "root"),
+        ("-i /srv/disk.raw --boot", "disk"),
+        ("--boot", ""),
+    ],
+)
+def test_nspawn_machine_is_named_as_it_was_started(words: str, name: str) -> None:
+    assert nspawn.named(["systemd-nspawn", *words.split()]) == name
 
 
 def test_lxc_container_is_told_by_its_cgroup() -> None:
-    assert machines.payload({"": "/lxc.payload.web/init.scope"}) == "web"
-    assert machines.payload({"cpu": "/lxc/web"}) == "web"
-    assert machines.payload({"": "/user.slice"}) == ""
-    assert machines.is_first(b"Name:\tinit\nNSpid:\t900\t1\n")
-    assert not machines.is_first(b"Name:\tinit\nNSpid:\t1\n")
-    assert not machines.is_first(b"Name:\tinit\nNSpid:\t900\t7\n")
+    assert lxc.payload({"": "/lxc.payload.web/init.scope"}) == "web"
+    assert lxc.payload({"cpu": "/lxc/web"}) == "web"
+    assert lxc.payload({"": "/user.slice"}) == ""
+    assert lxc.monitored(b"[lxc monitor] /var/lib/lxc web\0", "web") == "/var/lib/lxc"
+    assert lxc.monitored(b"[lxc monitor] /var/lib/lxc web\0", "other") == ""
+    assert lxc.monitored(b"/sbin/init\0", "web") == ""
+    assert procfs.is_first(b"Name:\tinit\nNSpid:\t900\t1\n")
+    assert not procfs.is_first(b"Name:\tinit\nNSpid:\t1\n")
+    assert not procfs.is_first(b"Name:\tinit\nNSpid:\t900\t7\n")
+
+
+def test_record_that_would_wait_or_has_another_shape_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="is no record"):
+        records.read(str(tmp_path / "fifo"))
+    for name, text in (("list", "[1]"), ("deep", "[" * 100000), ("open", '{"pid": '), ("more", "{} {}"), ("empty", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.json").write_text(text)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/state.json").write_text('{"init_process_pid": 5, "config": []}')
+    assert state.look("", str(tmp_path), "") == []
 
 
 def test_times_of_engines_are_read() -> None:

@@ -53,4 +53,6 @@ def resume_command(target: Target) -> list[str]:
         return ["ctr", "-n", container.namespace, "tasks", "resume", container.id]
     if container.engine in ("runc", "crun", "railcar", "youki"):
         return [container.engine, "--root", os.path.normpath(container.place), "resume", container.id]
+    if container.engine == "lxc" and container.place:
+        return ["lxc-unfreeze", "-P", container.place, "-n", container.id]
     raise CrashcartError(f"{container.describe()} is paused by something unknown: resume it yourself, then enter")

@@ -42,6 +42,20 @@ def parent(pid: int) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process's first thread, also those that have ended and were not waited for. OSError."""
+    return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def is_first(status: bytes) -> bool:
+    """Whether /proc/PID/status is of the first process of a pid namespace below ours."""
+    for line in status.splitlines():
+        if line.startswith(b"NSpid:"):
+            numbers = line.split()[1:]
+            return len(numbers) > 1 and numbers[-1] == b"1"
+    return False
+
+
 def started(pid: int) -> float:
     """When it started, in seconds since the epoch, to about a tick. OSError when gone."""
     boot = next(line for line in read("/proc/stat").splitlines() if line.startswith(b"btime "))

@@ -160,7 +160,7 @@ class Session:
     def _take_over(self, status: int) -> None:
         """What set up has ended: the child we have now, as the kernel says, is the supervisor."""
         self.unborn = False
-        children = _children()
+        children = procfs.children(os.getpid())
         if children:
             self.pid = children[0]
         if status == 0 and children:
@@ -259,7 +259,7 @@ class Session:
             self._await_death()
             if self.unborn:
                 self.unborn = False
-                for self.pid in _children():
+                for self.pid in procfs.children(os.getpid()):
                     self._kill()
         except (ProcessLookupError, ChildProcessError):
             return
@@ -314,11 +314,6 @@ def _exit_code(text: bytes) -> int:
     if not 0 <= code <= 255:
         raise ValueError(f"{code} is no exit code")
     return code
-
-
-def _children() -> list[int]:
-    """Our children, also those that have ended and were not waited for."""
-    return [int(pid) for pid in procfs.read(f"/proc/self/task/{os.getpid()}/children").split()]
 
 
 def _pipes() -> tuple[list[int], list[int]]:

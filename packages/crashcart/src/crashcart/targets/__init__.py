@@ -21,7 +21,8 @@ _MODULES = {
     "podman": ("podman",),
     "containerd": ("containerd",),
     "state": ("railcar", "runc", "crun", "youki"),
-    "machines": ("nspawn", "lxc"),
+    "nspawn": ("nspawn",),
+    "lxc": ("lxc",),
 }
 _ENGINES = ("pid", *(engine for engines in _MODULES.values() for engine in engines))
 _WHOLE_ID = 64

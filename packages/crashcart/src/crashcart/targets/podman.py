@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ENGINE = "podman"
 _CONFIGURATIONS = ("/usr/share/containers/storage.conf", "/etc/containers/storage.conf")
+_OWN = "containers/storage.conf"
+_KEYS = ("graphroot", "runroot", "rootless_storage_path")
 _CLOCKS_DIFFER = 5.0
 _FILES = ("containers.json", "volatile-containers.json")
 
@@ -22,13 +24,19 @@ _FILES = ("containers.json", "volatile-containers.json")
 def stores(environ: dict[str, str]) -> list[tuple[str, str]]:
     """(graph root, run root) of every storage that may be ours to see."""
     graph, run = "/var/lib/containers/storage", "/run/containers/storage"
-    for path in (*_CONFIGURATIONS, environ.get("CONTAINERS_STORAGE_CONF", "")):
+    mine = os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config"), _OWN)
+    given = environ.get("CONTAINERS_STORAGE_CONF", "")
+    for path in (*_CONFIGURATIONS, mine if os.geteuid() else "", given):
         try:
             configured = understand_configuration(read(path).decode("utf-8", "replace")) if path else {}
         except OSError:
             continue
         graph, run = configured.get("graphroot", graph), configured.get("runroot", run)
+        if os.geteuid():
+            graph = configured.get("rootless_storage_path", graph)
     found = [(graph, run)]
+    if os.geteuid():  # without root, podman keeps what runs here, whatever is configured
+        found += [(graph, os.path.join(one, "containers")) for one in places.runtime_directories(environ)]
     for uid, home in _users(environ):
         mine = os.path.join(home, ".local/share/containers/storage")
         runs = (
@@ -57,11 +65,11 @@ def _users(environ: dict[str, str]) -> list[tuple[int, str]]:
 
 
 def understand_configuration(text: str) -> dict[str, str]:
-    """``graphroot`` and ``runroot`` of a storage.conf: the two lines that matter, without a TOML reader's start."""
+    """Where a storage.conf has the storage: the lines that matter, without a TOML reader's start."""
     found = {}
     for line in text.splitlines():
         key, equals, value = line.partition("=")
-        if equals and key.strip() in ("graphroot", "runroot"):
+        if equals and key.strip() in _KEYS:
             found[key.strip()] = value.split("#")[0].strip().strip("\"'")
     return found
 
