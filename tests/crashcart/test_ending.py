@@ -54,6 +54,10 @@ class _Target:
         def describe() -> str:
             return "docker web"
 
+    @staticmethod
+    def check() -> None:
+        """It has not ended."""
+
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:

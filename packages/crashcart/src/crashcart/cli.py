@@ -63,6 +63,11 @@ def run(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        from ocicommon.linux.errors import explain
+
+        report.say(explain(error))
+        return 1
 
 
 def _act(read: Arguments) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from ocicommon.linux import namespaces
-from ocicommon.linux.errors import SyscallError
+from ocicommon.linux.errors import SyscallError, explain
 
-from crashcart import arguments, environment, guarded, image, paused, procfs, profile, report
+from crashcart import architecture, arguments, environment, guarded, image, paused, procfs, profile, report
 from crashcart.entry import Entry, become_root, open_entry
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
@@ -25,6 +25,8 @@ def session(target: Target, read: Arguments) -> int:
     if guards:
         guarded.seal()
     paused.handle(target, resume=read.resume)
+    if "mnt" in read.namespaces:
+        architecture.tell(target)
     tools = open_tools(read.image, read.dir)
     try:
         entry = open_entry(target, read.namespaces)
@@ -49,8 +51,9 @@ def session(target: Target, read: Arguments) -> int:
             return Session(target, plan).run()
         finally:
             entry.close()
-    except SyscallError as error:
-        raise CrashcartError(f"cannot enter {target.container.describe()}: {error}") from error
+    except OSError as error:
+        target.check()  # most calls fail somehow when the container is gone
+        raise CrashcartError(f"cannot enter {target.container.describe()}: {explain(error)}") from error
     finally:
         tools.close()
 

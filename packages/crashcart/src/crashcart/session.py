@@ -176,6 +176,11 @@ class Session:
             self.code = 128 - code if code < 0 else code
             if code < 0:
                 self.told = self.told or (self.code, self._why_killed())
+            elif not self.running and self.told is None:
+                self.told = (
+                    1,
+                    f"entering {self.target.container.describe()} ended at step '{self.step}' without a word",
+                )
 
     def _why_killed(self) -> str:
         try:
@@ -305,6 +310,8 @@ class Session:
     def _result(self) -> int:
         if self.told is not None:
             code, text = self.told
+            if code == 1 and not self.running:
+                self.target.check()  # most calls fail somehow when the container is gone
             raise CrashcartError(text, code)
         return self.code or 0
 

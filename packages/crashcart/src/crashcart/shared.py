@@ -12,7 +12,7 @@ import stat
 
 from ocicommon.linux import lockdown, mounts, process
 from ocicommon.linux.calls import AT_EMPTY_PATH
-from ocicommon.linux.errors import SyscallError, describe
+from ocicommon.linux.errors import SyscallError, describe, explain
 
 from crashcart import image, kernel, procfs, report
 from crashcart.enter import open_tools
@@ -42,8 +42,9 @@ def mount(target: Target, name: str | None, directory: str | None) -> None:
             _inside(target, entry, lambda: _mount(tools))
         finally:
             entry.close()
-    except SyscallError as error:
-        raise CrashcartError(f"cannot mount in {target.container.describe()}: {error}") from error
+    except OSError as error:
+        target.check()  # most calls fail somehow when the container is gone
+        raise CrashcartError(f"cannot mount in {target.container.describe()}: {explain(error)}") from error
     finally:
         tools.close()
 
@@ -80,8 +81,7 @@ def _inside(target: Target, entry: Entry, act: Callable[[], None]) -> None:
         except CrashcartError as error:
             os.write(tell, str(error).encode("utf-8", "surrogateescape"))
         except OSError as error:
-            text = str(error) if isinstance(error, SyscallError) else describe(error.errno or 0)
-            os.write(tell, text.encode("utf-8", "surrogateescape"))
+            os.write(tell, explain(error).encode("utf-8", "surrogateescape"))
         except BaseException as error:
             os.write(tell, f"a defect of crashcart: {type(error).__name__}: {error}".encode())
         finally:

@@ -18,15 +18,16 @@ has left before it ends itself. All that it says goes to crashcart over one sock
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # signal imports enum, and each entry would wait
+import errno
 import os
 import select
 
 from ocicommon.linux import capabilities, lockdown, mounts, namespaces, process, terminal
 from ocicommon.linux.calls import AT_FDCWD, AT_RECURSIVE
-from ocicommon.linux.errors import SyscallError, describe
+from ocicommon.linux.errors import SyscallError, describe, explain
 from ocicommon.linux.sockets import send_fds
 
-from crashcart import commands, devices, ending, entry, guarded, image, kernel, procfs, profile, report
+from crashcart import architecture, commands, devices, ending, entry, guarded, image, kernel, procfs, profile, report
 from crashcart.errors import CrashcartError
 from crashcart.plan import Plan
 
@@ -96,14 +97,9 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         return _fail(control, error.code, str(error))
     except OSError as error:
         # Python's own OSError would look for no translation, but str() of it quotes paths in a way of its own.
-        told = str(error) if isinstance(error, SyscallError) else f"{_subject(error)}{describe(error.errno or 0)}"
-        return _fail(control, 1, f"cannot enter the container at step '{step}': {told}")
+        return _fail(control, 1, f"cannot enter the container at step '{step}': {explain(error)}")
     except BaseException as error:
         return _fail(control, 1, f"a defect of crashcart at step '{step}': {type(error).__name__}: {error}")
-
-
-def _subject(error: OSError) -> str:
-    return f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
 
 
 def _fail(control: _socket.socket, code: int, text: str) -> int:
@@ -356,6 +352,8 @@ def _command(
         what = b"exec"
         os.execve(path, argv, plan.environment)
     except OSError as error:
+        if error.errno == errno.ENOEXEC and what == b"exec":
+            what += b" " + architecture.of_program(path).encode()
         os.write(tell, b"%d %s" % (error.errno or 0, what))
     except BaseException as error:
         os.write(tell, b"0 %s: %s" % (what, type(error).__name__.encode()))
@@ -373,8 +371,12 @@ def _explain(failure: bytes, path: bytes) -> tuple[int, str]:
     number, _, what = failure.partition(b" ")
     shown = path.decode("utf-8", "replace")
     reason = describe(int(number)) if int(number) else what.decode("ascii", "replace")
+    what, _, machine = what.partition(b" ") if what.startswith(b"exec ") else (what, b"", b"")
     if what != b"exec":
         return 1, f"cannot start {shown}: at step '{what.decode('ascii', 'replace')}': {reason}"
     if int(number) in (2, 20):
         return 127, f"cannot execute {shown}: {reason}; if it is there, its loader or interpreter is not"
-    return 126, f"cannot execute {shown}: {reason}"
+    return 126, (
+        f"cannot execute {shown}: {reason}"
+        f"{architecture.why_not_executed(shown, machine.decode('ascii', 'replace'), os.uname().machine)}"
+    )

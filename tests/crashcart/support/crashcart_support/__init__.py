@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_NAMES = "sh ls cat ps sleep echo env tty stty id true false kill mkdir rmdir rm ln mount grep head yes test readlink"
-APPLETS = _NAMES.split()
+_SYSTEM = "sh ps env tty stty id kill mount"
+_FILES = "ls cat mkdir rmdir rm ln grep head tail tr wc readlink"
+_OTHERS = "sleep echo true false yes test"
+APPLETS = f"{_SYSTEM} {_FILES} {_OTHERS}".split()
 DEADLINE = 60.0
 
 
@@ -94,11 +96,20 @@ class Container:
         subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
 
 
+def write_config(config: dict[str, Any], bundle: Path) -> None:
+    """Make a directory a bundle."""
+    bundle.mkdir(exist_ok=True)
+    (bundle / "config.json").write_text(json.dumps(config))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def run_container(runtime: str, base: Path, id: str, config: dict[str, Any], rootfs: Path) -> Container:
     """Start a container from this configuration."""
     bundle = base / f"bundle-{id}"
-    bundle.mkdir()
-    (bundle / "config.json").write_text(json.dumps(config))
+    write_config(config, bundle)
     state = base / "state"
     words = [runtime, "--root", str(state), "run", "--detach", "--bundle", str(bundle)]
     words += ["--pid-file", str(bundle / "pid"), id]

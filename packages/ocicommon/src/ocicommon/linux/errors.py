@@ -34,3 +34,11 @@ class SyscallError(OSError):
 
     def __reduce__(self) -> tuple[type[SyscallError], tuple[int, str, str]]:
         return type(self), (self.errno or 0, self.call, self.subject)
+
+
+def explain(error: OSError) -> str:
+    """An error of a system call, ours or Python's, in one line: what, to which file, and why."""
+    if isinstance(error, SyscallError):
+        return str(error)
+    subject = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    return f"{subject}{describe(error.errno or 0)}"
