@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,44 @@ def enter(crashcart: Path, image: Path) -> Callable[..., subprocess.CompletedPro
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def builder(crashcart: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Builds an image with these options into a directory of its own; skips where no package source answers."""
+    base = tmp_path_factory.mktemp("build")
+
+    def build(name: str, *options: str, umask: int = 0o022, **environment: str) -> Path:
+        path = base / name
+        words = [str(crashcart), "build", "-o", str(path), *options]
+        found = {**os.environ, **environment}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=280, env=found, umask=umask)
+        if done.returncode:
+            reasons = ("package source", "smith", "mkfs", "mksquashfs", "mke2fs", "InRelease", "cannot be fetched")
+            if any(reason in done.stderr for reason in reasons):
+                pytest.skip(f"no image can be built here: {done.stderr.strip()}")
+            raise AssertionError(done.stderr)
+        assert not [entry for entry in os.listdir(base) if entry.startswith(".")], "the build left something"
+        return path
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny(builder: Callable[..., Path]) -> Path:
+    return builder("tiny.img", "--preset", "tiny")
+
+
+@pytest.fixture(scope="session")
+def default_image(builder: Callable[..., Path]) -> Path:
+    """The image that is built without a word about what is to be in it."""
+    return builder("default.img")
+
+
+@pytest.fixture
+def other_user(other_users: None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A directory of another user's, and what to start a process with to be that user."""
+    with tempfile.TemporaryDirectory(prefix="cc-user-", dir="/var/tmp") as name:
+        os.chown(name, 54321, 54321)
+        environment = {**os.environ, "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
+        yield Path(name), {"user": 54321, "group": 54321, "extra_groups": [], "env": environment}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USAGE = "usage: crashcart [-i IMAGE] [-m | -u | -e] [-v] ID [-- CMD ...]   (crashcart --help tells more)"
-SUBCOMMANDS = ("list", "build", "verify")
+SUBCOMMANDS = ("list", "build", "verify", "completion", "man")
 PROFILES = ("debug", "strict", "privileged")
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 

@@ -41,7 +41,7 @@ def _open_standard_streams() -> None:
 def run(argv: list[str]) -> int:
     """Do what a command line says; the exit code."""
     try:
-        if (argv and argv[0] in arguments.SUBCOMMANDS) or "_CRASHCART_COMPLETE" in os.environ:
+        if argv and argv[0] in arguments.SUBCOMMANDS:
             gc.enable()
             from crashcart import usage
 

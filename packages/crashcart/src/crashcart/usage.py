@@ -16,6 +16,7 @@ from crashcart.errors import CrashcartError
 _USAGE_OF_TARGET = "A container's id, unique prefix, name or NAMESPACE/ID, ENGINE:ID, or a pid."
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Side-load an image of debugging tools into a running container, enter it, and leave no trace.",
@@ -44,7 +45,7 @@ def run(argv: list[str]) -> int:
 def _session_help() -> str:
     lines = [
         arguments.USAGE.split("   ")[0],
-        "       crashcart list [--json] | build [PACKAGE...] | verify IMAGE",
+        "       crashcart list [--json] | build [PACKAGE...] | verify IMAGE | completion SHELL | man",
         "",
         "Side-load an image of debugging tools into a running container, enter it, and leave no trace.",
         "",
@@ -62,6 +63,7 @@ def _session_help() -> str:
 @app.command("list")
 def list_containers(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print names, or ids where there are none.")] = False,
     root: Annotated[str | None, typer.Option(help="Also look in this state directory.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say who does not answer.")] = False,
 ) -> None:
@@ -77,6 +79,8 @@ def list_containers(
         import json as encoder
 
         sys.stdout.write(encoder.dumps(listing.as_data(found), indent=2) + "\n")
+    elif quiet:
+        sys.stdout.write("".join(f"{one.name or one.id}\n" for one in found))
     else:
         sys.stdout.write(listing.as_table(found))
 
@@ -128,6 +132,26 @@ def verify_image(
         sys.stdout.write(encoder.dumps(document, indent=2) + "\n")
     else:
         sys.stdout.write(verify.as_table(document))
+
+
+@app.command("completion")
+def print_completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> None:
+    """Print the completions for a shell."""
+    from crashcart import completion, declared
+
+    try:
+        sys.stdout.write(completion.script(shell, arguments.OPTIONS, declared.of_app(app)))
+    except CrashcartError as error:
+        _end(error)
+
+
+@app.command("man")
+def print_manual() -> None:
+    """Print the manual page: crashcart man | man -l -."""
+    from crashcart import declared, manual
+    from crashcart.cli import VERSION
+
+    sys.stdout.write(manual.page(VERSION, arguments.OPTIONS, declared.of_app(app)))
 
 
 def _end(error: CrashcartError) -> Any:

@@ -11,7 +11,7 @@ wget iproute2 procps less vim-tiny busybox-static
 """
 DEFAULT: Recipe = dict.fromkeys(_NAMES.split(), ())
 TINY: Recipe = {
-    "busybox-static": ("bin/busybox",),
+    "busybox": ("bin/busybox",),  # the C library is there for the others: the static one would bring its own
     "strace": ("bin/strace",),
     "iproute2": ("bin/ss",),
     "curl": ("bin/curl",),
