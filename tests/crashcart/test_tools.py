@@ -49,6 +49,9 @@ def inside(
 
     def settle(container: support.Container) -> None:
         shutil.rmtree(container.rootfs / "bin")
+        (container.rootfs / "bin").mkdir()
+        (container.rootfs / "bin/sh").write_text("#!/dev/crashcart/bin/busybox sh\necho > /tmp/sprung\n")
+        (container.rootfs / "bin/sh").chmod(0o755)
         etc = container.rootfs / "etc"
         etc.mkdir()
         (etc / "ld.so.preload").write_text("/evil.so\n")
@@ -122,6 +125,10 @@ TOOLS = {
     "wget": ("wget -V; openssl version", "OpenSSL"),
     "ip": ("ip -brief link show lo", "lo"),
     "less": ("echo paged | less -F -X", "paged"),
+    "system": (
+        "busybox awk 'BEGIN { system(\"echo $0 of a shell\") }'; awk 'BEGIN { system(\"echo\") }'",
+        "of a shell",
+    ),
     "whoami": ("whoami", "root"),
     "locale": ("text=$'\\u00e9'; echo ${#text}", "1"),
 }
@@ -163,6 +170,7 @@ STARTED = r"""
 cd /tmp
 for path in /dev/crashcart/bin/* /dev/crashcart/sbin/*; do
     [ -f $path ] && [ -x $path ] || continue
+    [ ${path##*/} != busybox ] || continue  # it takes its first word for the name of a tool
     said=$(timeout -s KILL 20 $path --version </dev/null 2>&1)
     code=$?
     case $code:$said in

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 ENTRY = "crashcart"
 # Names that fit into strings of programs that ``crashcart build`` relocates; see crashcart.build.relocate.
 _SHORT = ".cc"
+_SHELL = "sh"
 _ACCOUNTS = ((".ccpwd", "passwd"), (".ccgr", "group"))
 _LARGEST_ACCOUNTS = 1 << 20
 _DEVICES = "/dev"
 _OPTIONS = (("mode", "755"), ("size", "1m"))
 _DEVPTS = (("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"))
-_OURS = frozenset((ENTRY, _SHORT, *(name for name, _ in _ACCOUNTS)))
+_OURS = frozenset((ENTRY, _SHORT, _SHELL, *(name for name, _ in _ACCOUNTS)))
 DIRECTORY, LINK, OTHER = "directory", "link", "other"
 
 
@@ -38,6 +39,7 @@ def _add_short_names(new: int) -> None:
     except OSError:
         return
     os.symlink(ENTRY, _SHORT, dir_fd=new)
+    os.symlink(f"{ENTRY}/bin/sh", _SHELL, dir_fd=new)
     for name, accounts in _ACCOUNTS:
         text = merge(_read_file(f"/etc/{accounts}", -1), _read_file(f"{ENTRY}/etc/{accounts}", new))
         fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=new)

@@ -176,11 +176,6 @@ class Session:
             self.code = 128 - code if code < 0 else code
             if code < 0:
                 self.told = self.told or (self.code, self._why_killed())
-            elif not self.running and self.told is None:
-                self.told = (
-                    1,
-                    f"entering {self.target.container.describe()} ended at step '{self.step}' without a word",
-                )
 
     def _why_killed(self) -> str:
         try:
@@ -313,6 +308,9 @@ class Session:
             if code == 1 and not self.running:
                 self.target.check()  # most calls fail somehow when the container is gone
             raise CrashcartError(text, code)
+        if not self.running:
+            where = f"entering {self.target.container.describe()} ended at step '{self.step}'"
+            raise CrashcartError(f"{where} without a word")
         return self.code or 0
 
 

@@ -103,7 +103,9 @@ def write_config(config: dict[str, Any], bundle: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Of all its threads."""
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in paths for child in path.read_text().split()]
 
 
 def run_container(runtime: str, base: Path, id: str, config: dict[str, Any], rootfs: Path) -> Container:
