@@ -12,7 +12,6 @@ from smith import selection as choosing
 from smith import tree as t
 from smith.cache import Cache
 from smith.compress import name as compressor_name
-from smith.compress import pack
 from smith.elf import follow
 from smith.errors import ConfigError, SmithError
 from smith.flatten import Losses, flatten
@@ -20,11 +19,11 @@ from smith.hosttree import overlay
 from smith.image import LAYER_TYPES, PATH, Below, Built, assemble, attach, config_of
 from smith.imagefile import Image, Layer, open_image
 from smith.origin import decide, split_tag, wants_package_lists
+from smith.packed import pack
 from smith.progress import Progress, Silent
 from smith.selection import Reason, Selection
 from smith.sources import Package, SourceResult
 from smith.spec import Spec
-from smith.tarwriter import tar
 from smith.tree import Node, Tree
 
 
@@ -156,7 +155,7 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
             result.add(mount.strip("/"), Node(t.DIRECTORY, 0o755))
     flat, losses = flatten(result, prepared.who, secret=frozenset(chosen.secret))
     progress.note(f"{len(flat)} entries chosen of {len(prepared.tree)}")
-    packed = pack(tar(flat), spec.compression, threads=threads)
+    packed = pack(flat, spec.compression, cache, threads)
     made_by = compressor_name(spec.compression)
     built = assemble(prepared.config, packed, spec.compression, made_by, _below(prepared.parent))
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")

@@ -80,6 +80,11 @@ class Cache:
                 f"the cache {self.directory} cannot be used: {error.strerror}; set XDG_CACHE_HOME to a writable one"
             ) from None
 
+    @property
+    def temporary(self) -> Path:
+        """A folder for files being made, beside the cache's own."""
+        return self._tmp
+
     def path(self, sha256: str) -> Path:
         """Where the blob of that SHA-256 (64 hex digits) is or would be."""
         return self._blobs / sha256[:2] / sha256

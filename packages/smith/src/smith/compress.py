@@ -53,9 +53,9 @@ def workers() -> int:
     return max(1, min(8, len(os.sched_getaffinity(0))))
 
 
-def pack(chunks: Iterable[bytes], kind: str, *, threads: int | None = None) -> Packed:
-    """Compress a stream to an unnamed file in one pass. Memory: about two blocks a thread."""
-    target = Unnamed()
+def pack(chunks: Iterable[bytes], kind: str, *, threads: int | None = None, directory: str | None = None) -> Packed:
+    """Compress a stream to an unnamed file (in `directory`) in one pass. Memory: about two blocks a thread."""
+    target = Unnamed(directory)
     inner, outer = Hashing(), Hashing()
     sizes = [0, 0]
 

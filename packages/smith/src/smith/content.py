@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -10,6 +11,8 @@ from typing import BinaryIO, Protocol
 from smith.errors import InputError
 
 CHUNK = 1 << 20
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a file that changes again has another time, whatever the filesystem's clock ticks by."""
 
 
 class Content(Protocol):
@@ -25,6 +28,9 @@ class Content(Protocol):
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer only at the end."""
 
+    def identity(self) -> str:
+        """What the bytes are, told without reading them; empty when that cannot be told."""
+
     def open(self) -> BinaryIO:
         """A new stream from the start."""
 
@@ -35,6 +41,9 @@ class Content(Protocol):
 class _Base:
     size: int
     _sha256: str | None = None
+
+    def identity(self) -> str:
+        return ""
 
     def read_at(self, offset: int, length: int) -> bytes:
         raise io.UnsupportedOperation("read_at")
@@ -71,12 +80,18 @@ class BytesContent(_Base):
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
 
+    def identity(self) -> str:
+        return self.sha256
+
     def __repr__(self) -> str:
         return f"{self.size} bytes in memory"
 
 
 class RegionContent(_Base):
-    """A part of an open file: a member of an inflated layer or payload. `holder` keeps the descriptor alive."""
+    """A part of an open file: a member of an inflated layer or payload.
+
+    `holder` keeps the descriptor alive; its `origin`, where it has one, is the digest of the whole file.
+    """
 
     __slots__ = ("_sha256", "fd", "holder", "offset", "size")
 
@@ -93,17 +108,25 @@ class RegionContent(_Base):
             return b""
         return os.pread(self.fd, length, self.offset + offset)
 
+    def identity(self) -> str:
+        origin = getattr(self.holder, "origin", "")
+        return f"{origin} {self.offset} {self.size}" if origin else ""
+
     def __repr__(self) -> str:
         return f"{self.size} bytes at {self.offset}"
 
 
 class FileContent(_Base):
-    """A whole file on disk, opened for each read so that thousands of them cost no descriptors."""
+    """A whole file on disk, opened for each read so that thousands of them cost no descriptors.
 
-    __slots__ = ("_sha256", "path", "size")
+    `origin` names a file of the cache, which never changes.
+    """
 
-    def __init__(self, path: Path | str, size: int | None = None, sha256: str | None = None) -> None:
+    __slots__ = ("_sha256", "origin", "path", "size")
+
+    def __init__(self, path: Path | str, size: int | None = None, sha256: str | None = None, origin: str = "") -> None:
         self.path = os.fspath(path)
+        self.origin = origin or sha256 or ""
         self.size = os.stat(self.path).st_size if size is None else size
         self._sha256 = sha256
 
@@ -116,6 +139,14 @@ class FileContent(_Base):
             return os.pread(fd, length, offset)
         finally:
             os.close(fd)
+
+    def identity(self) -> str:
+        if self.origin:
+            return self.origin
+        found = os.stat(self.path)
+        if time.time_ns() - found.st_ctime_ns < SETTLED:
+            return ""
+        return f"{self.path} {found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
     def open(self) -> BinaryIO:
         return open(self.path, "rb")
@@ -143,6 +174,10 @@ class SparseContent(_Base):
             if low < high:
                 result[low - offset : high - offset] = self.data.read_at(where + low - start, high - low)
         return bytes(result)
+
+    def identity(self) -> str:
+        told = self.data.identity()
+        return f"{told} {self.pieces} {self.size}" if told else ""
 
     def __repr__(self) -> str:
         return f"sparse file of {self.size} bytes"

@@ -40,7 +40,9 @@ MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "
 
 
 class Unnamed:
-    """A file without a name, gone when the last user lets go of it."""
+    """A file without a name, gone when the last user lets go of it. `origin` is its digest, when that is known."""
+
+    origin = ""
 
     def __init__(self, directory: str | None = None) -> None:
         directory = directory or tempfile.gettempdir()
@@ -133,6 +135,7 @@ def inflate(
         raise InputError(f"{what} cannot be inflated to {tempfile.gettempdir()}: {error.strerror}") from None
     finally:
         outer_digest, inner_digest = outer.hexdigest(), inner.hexdigest()
+    target.origin = inner_digest
     return Inflated(RegionContent(target.fd, 0, size, target), compression, outer_digest, inner_digest)
 
 

@@ -99,5 +99,9 @@ class _Part(RegionContent):
         super().__init__(-1, offset, size)
         self.whole = whole
 
+    def identity(self) -> str:
+        told = self.whole.identity()
+        return f"{told} {self.offset} {self.size}" if told else ""
+
     def read_at(self, offset: int, length: int) -> bytes:
         return self.whole.read_at(self.offset + offset, max(0, min(length, self.size - offset)))

@@ -49,7 +49,7 @@ def dpkg(packages: Sequence[Package], kept: Mapping[str, Node]) -> dict[str, byt
         for path in sorted(set(package.files)):
             node = kept.get(path)
             if node is not None and node.content is not None:
-                sums.append(f"{digest(node.content, 'md5').hex()}  {path}\n")
+                sums.append(f"{node.md5 or digest(node.content, 'md5').hex()}  {path}\n")
         if sums:
             found[f"{DPKG}/{package.name}.md5sums"] = "".join(sums).encode("utf-8", "surrogateescape")
     return found

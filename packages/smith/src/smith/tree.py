@@ -29,7 +29,8 @@ MAX_LINKS = 40
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """What is at a path. `target` is a symlink's text; `size` and `content` a regular file's; `package` its owner."""
+    """What is at a path. `target` is a symlink's text, `size` and `content` are a regular file's; `package` is its
+    owner, `md5` what that says of the content (empty: not known)."""
 
     kind: str
     mode: int = 0o755
@@ -42,6 +43,7 @@ class Node:
     xattrs: Mapping[str, bytes] = field(default_factory=lambda: NO_XATTRS)
     device: tuple[int, int] = (0, 0)
     mtime: int = 0
+    md5: str = ""
 
     @property
     def is_dir(self) -> bool:

@@ -140,7 +140,7 @@ def _fetch(fetcher: Fetcher, url: str, integrity: str) -> str:
 def _unpack(cache: Cache, sha256: str, url: str, place: str, tree: Tree) -> list[str]:
     """Files alone, without the folder that they are packed in, as npm takes them."""
     what = redacted(url)
-    content = FileContent(plain_file(cache, sha256, what, limit=4 << 30))
+    content = FileContent(plain_file(cache, sha256, what, limit=4 << 30), origin=f"plain {sha256}")
     made = []
     for member in members(content, what):
         _, slash, name = t.clean(member.name).partition("/")

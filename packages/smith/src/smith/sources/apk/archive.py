@@ -184,7 +184,7 @@ def open_apk(cache: Cache, sha256: str, what: str) -> Apk:
         if package.data_offset < size and compression_of(stream.read(6)) != "gzip":
             raise InputError(f"{what}: its data part is no gzip")
     if package.data_offset < size:
-        package.data = FileContent(cache.derive("apk-data-1", sha256, produce))
+        package.data = FileContent(cache.derive("apk-data-1", sha256, produce), origin=f"apk {sha256}")
     return package
 
 

@@ -124,4 +124,4 @@ def _data(cache: Cache, sha256: str, part: _Part, what: str) -> Content:
             copy(expand(_chunks(stream, part), compression, f"{what}: {part.name}"), sink, what)
 
     path: Path = cache.derive("deb-data-1", sha256, produce)
-    return FileContent(path)
+    return FileContent(path, origin=f"deb {sha256}")

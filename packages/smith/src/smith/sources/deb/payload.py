@@ -47,6 +47,7 @@ def add(tree: Tree, deb: Deb, name: str, only: Collection[str] | None = None) ->
                 (directories if member.kind == "5" else given)[path] = None
     except InputError as error:
         raise error if deb.what in error.message else InputError(f"{deb.what}: {error}") from None
+    _sums(tree, deb, name)
     parents = {path.rpartition("/")[0] for path in (*given, *directories)}
     for path in directories:
         if path not in parents:
@@ -55,6 +56,15 @@ def add(tree: Tree, deb: Deb, name: str, only: Collection[str] | None = None) ->
             if node is not None and node.package is None:
                 node.package = name
     return list(given)
+
+
+def _sums(tree: Tree, deb: Deb, name: str) -> None:
+    """Give the files the sums that the package says, as dpkg keeps them (deb-md5sums(5))."""
+    for line in deb.scripts.get("md5sums", b"").split(b"\n"):
+        md5, _, path = line.decode("utf-8", "surrogateescape").partition("  ")
+        node = tree.walk(path, last=False).node if path and len(md5) == 32 else None
+        if node is not None and node.package == name:
+            node.md5 = md5
 
 
 def _add(tree: Tree, deb: Deb, member: Member, name: str) -> str:

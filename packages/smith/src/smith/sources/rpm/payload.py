@@ -131,7 +131,7 @@ def open_rpm(cache: Cache, sha256: str, what: str) -> Rpm:
 
     if parts.header.text(h.PAYLOADFORMAT) not in ("cpio", ""):
         raise InputError(f"{what}: the payload is {parts.header.text(h.PAYLOADFORMAT)}, not cpio")
-    data = FileContent(cache.derive("rpm-payload-1", sha256, produce))
+    data = FileContent(cache.derive("rpm-payload-1", sha256, produce), origin=f"rpm {sha256}")
     package = Rpm(parts.header, files(parts.header), data)
     package.offsets = _offsets(data, package.files, what)
     return package
