@@ -102,7 +102,6 @@ class _Creation:
         record, plans, options = self.record, self.plans, self.options
         self.lock = state.lock(record.root, record.container_id)
         record.save()
-        state.write(record.path(state.CONFIG), plans.loaded.raw)
         tracing.mark("intent")
         self.channel = channel = handshake.Channel()
         job = Job(channel, plans.namespaces)
@@ -110,6 +109,7 @@ class _Creation:
         # A cgroup of v2 the child is born in; those of v1, and the filter, are made while it makes its first steps.
         alone = self.late is None and not plans.namespaces.needs_intermediate
         job.filter_later = alone and plans.filter_waits
+        job.host_acts = bool(plans.hooks or plans.net_devices)
         job.joins_later = alone and plans.cgroup is not None and plans.cgroup.mode == "v1" and not plans.cgroup.unit
         if not job.joins_later:
             self._make_group()
@@ -241,11 +241,13 @@ class _Creation:
         if job.filter_later:
             self._arm(job)
             tracing.mark("filter")
+        state.write(record.path(state.CONFIG), plans.loaded.raw)
+        record.draft()
         self._expect(handshake.MOUNTED)
         tracing.mark("mounts")
-        if plans.hooks or plans.net_devices:
+        if job.host_acts:
             self._host_hooks(born.pid)
-        channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
+            channel.go(self._state("creating") if plans.hooks.get("createContainer") else b"")
         if job.filter_later:
             channel.go(*job.equipment())
             if job.stub >= 0:

@@ -44,8 +44,6 @@ def run(job: "Job", pidfd: int, flags: int, in_user_namespace: bool) -> None:
         set_dumpable(False)
         if job.console is not None:
             _terminal(job)
-        if job.filter_later:
-            job.take(*job.channel.wait())
         inside.finish(job)
     except BaseException as error:
         job.channel.tell_error(error)

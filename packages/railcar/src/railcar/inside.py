@@ -135,9 +135,11 @@ def _mount(job: "Job") -> None:
     if job.builder is not None:
         job.builder.mount()
         tracing.mark("mounts")
-    state = job.channel.ask(handshake.MOUNTED)
-    if job.filter_later:
-        job.take(*job.channel.wait())
+    state = b""
+    if job.host_acts:
+        state = job.channel.ask(handshake.MOUNTED)
+    else:
+        job.channel.tell(handshake.MOUNTED)
     lockdown.lock()
     if job.lock >= 0:
         os.close(job.lock)  # a directory of the host's: nothing in the container may lead to it
@@ -183,6 +185,8 @@ def finish(job: "Job") -> None:
     if process is None:
         _idle(job)
         return
+    if job.filter_later:
+        job.take(*job.channel.wait())
     from railcar import console
 
     process.environment = identity.with_home(process.environment, process.uid)

@@ -29,6 +29,7 @@ class Job:
         "filter",
         "filter_later",
         "go",
+        "host_acts",
         "init",
         "joins_later",
         "keyring",
@@ -62,6 +63,7 @@ class Job:
         self.task_fds: list[int] = []
         # What the host's side still makes while the child is being born: the cgroups; the filter and the stub.
         self.joins_later = self.filter_later = False
+        self.host_acts = False  # between the mounts and the root: with hooks, or devices to move
         self.memory_last = False
         self.memory_group = -1  # the `tasks` of a v1 memory group, joined last: what set-up took is not charged to it
         self.go = self.reply = self.proc = self.stub = self.terminal = -1

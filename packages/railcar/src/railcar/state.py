@@ -213,10 +213,17 @@ class Record:
         kinds = self.data.get("hooks")
         return kinds is None or kind in kinds
 
+    def draft(self) -> None:
+        """Make the file that `save` will write the final record to, where that need not be waited for."""
+        write(self._temporary(STATE), b"")
+
+    def _temporary(self, name: str) -> str:
+        return self.path(f".{name}.{os.getpid()}")
+
     def save(self) -> None:
         """Replace the record as a whole: the intent while the container is made, else state.json."""
         name = INTENT if self.data["phase"] == "creating" else STATE
-        temporary = self.path(f".{name}.{os.getpid()}")
+        temporary = self._temporary(name)
         write(temporary, documents.compact(self.data).encode())
         os.rename(temporary, self.path(name))
 
