@@ -149,4 +149,7 @@ def test_a_hook_that_dies_tells_how_and_what_it_said(runner: Any, bundle: Any, k
     script = "echo first; echo second >&2; kill -ILL $$"
     made.config["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
     said = refused(runner, made)
-    assert said == f"error running {kind} hook #0: /bin/sh: killed by signal 4; it said: first / second"
+    assert (
+        said
+        == f"error running {kind} hook #0: /bin/sh: killed by signal 4 (illegal instruction); it said: first / second"
+    )
