@@ -243,6 +243,7 @@ class _Creation:
             tracing.mark("filter")
         state.write(record.path(state.CONFIG), plans.loaded.raw)
         record.draft()
+        sources.map_lent(plans.rootfs, channel)
         self._expect(handshake.MOUNTED)
         tracing.mark("mounts")
         if job.host_acts:

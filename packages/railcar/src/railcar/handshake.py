@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAPS = b"M"  # in a new user namespace: write the id maps
 BORN = b"B"  # of the process between: the pid of the child it made
+LENT = b"L"  # with a detached mount, whose ids only the host's side may map
 MOUNTED = b"D"  # the mounts are done: hooks of the host's side may run
 READY = b"R"  # everything is done but the exec
 ERROR = b"E"
@@ -65,6 +66,18 @@ class Channel:
         if answer[:1] != GO:
             os._exit(1)
         return answer[1:]
+
+    def lend(self, fd: int) -> None:
+        """From the child: hand over a descriptor, and wait until the host's side is done with it."""
+        send_fds(self.child, LENT, [fd])
+        self.wait()
+
+    def borrow(self) -> int:
+        """On the host's side: the descriptor that the child lends, -1 when it is dead. Raises the child's error."""
+        message, fds = receive_fds(self.host, _LONGEST)
+        if message[:1] == ERROR:
+            raise decode(message[1:])
+        return fds[0] if fds else -1
 
     def wait(self) -> tuple[bytes, list[int]]:
         """From the child: wait for the word to go on; (what came with it, descriptors, close-on-exec)."""

@@ -133,6 +133,7 @@ def _mount(job: "Job") -> None:
     """All of the root, and being in it. A terminal is opened, and becomes `job.terminal`."""
     tracing.mark("namespaces")
     if job.builder is not None:
+        job.builder.lend = job.channel.lend if job.builder.plan.user_namespace else None
         job.builder.mount()
         tracing.mark("mounts")
     state = b""

@@ -21,6 +21,8 @@ from railcar.rootfs.sources import clone, clone_root, inherited_propagation, map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from railcar.rootfs.options import Options
     from railcar.rootfs.planning import Mount, Plan
     from railcar.rootfs.sources import Sources
@@ -41,7 +43,8 @@ _KIND_HINT = (
 class Builder:
     """Builds the root of ``plan`` from ``sources``. ``root_fd``: the root's descriptor, valid from ``mount`` on.
 
-    ``proc_option``: an option that every new procfs gets, or "".
+    ``proc_option``: an option that every new procfs gets, or "". ``lend`` hands a detached tree to the host's side, which
+    maps its ids (``sources.map_lent``).
     """
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
@@ -49,6 +52,7 @@ class Builder:
         self.sources = sources
         self.root_fd = -1
         self.proc_option = ""
+        self.lend: Callable[[int], None] | None = None
         self._late: list[tuple[Mount, int]] = []
         self._proc_fd = -1
 
@@ -202,7 +206,9 @@ class Builder:
         finally:
             if source >= 0:
                 os.close(source)
-        if mount.options.idmap:
+        if mount.options.idmap and self.lend is not None:
+            self.lend(tree)
+        elif mount.options.idmap:
             map_ids(mount, tree, self.sources.spaces)
         return tree
 

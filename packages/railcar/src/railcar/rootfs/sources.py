@@ -19,6 +19,7 @@ from railcar.rootfs.nodes import Nodes, make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from railcar.handshake import Channel
     from railcar.rootfs.planning import Mount, Plan
 
 _EPERM = 1
@@ -179,6 +180,34 @@ def _open(mount: Mount, propagation: int, spaces: UserNamespaces) -> int:
             os.close(fd)
             raise
     return fd
+
+
+def lent(plan: Plan) -> list[Mount]:
+    """The idmapped binds of what earlier mounts make, in a user namespace: it may not map ids, so the host's side does.
+
+    The child lends the detached trees, in this order.
+    """
+    if not plan.user_namespace:
+        return []
+    return [mount for mount in plan.mounts if mount.what == "bind" and mount.inside and mount.options.idmap]
+
+
+def map_lent(plan: Plan, channel: Channel) -> None:
+    """On the host's side, while the child mounts. Raises StepError, or the child's error."""
+    waiting = lent(plan)
+    spaces = UserNamespaces()
+    try:
+        for mount in waiting:
+            tree = channel.borrow()
+            if tree < 0:
+                return  # dead: who expects the next word says how
+            try:
+                map_ids(mount, tree, spaces)
+            finally:
+                os.close(tree)
+            channel.go()
+    finally:
+        spaces.close()
 
 
 def map_ids(mount: Mount, tree: int, spaces: UserNamespaces) -> None:
