@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -103,35 +104,88 @@ def test_line_133_arguments(box: Any, op: str, value: int, second: int, matching
     assert refused == (length in matching)
 
 
-def test_line_134_a_listener_gets_the_notifications_and_the_state(box: Any) -> None:
+@pytest.fixture
+def agent(box: Any) -> Iterator[socket.socket]:
+    """Listens at listenerPath of the box's profile."""
     path = str(box.directory / "agent.sock")
-    seccomp = profile(box, "SCMP_ACT_NOTIFY")
-    seccomp.update(listenerPath=path, listenerMetadata="for the agent")
-    box._write(TRY)
+    box.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen(1)
         listener.settimeout(60)
-        command = [str(box.command), "--root", str(box.directory / "state"), "run", "--bundle", str(box.directory), "n"]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as running:
-            connection, _ = listener.accept()
-            with connection:
-                payload, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(4))
-            fds = array.array("i")
-            fds.frombytes(ancillary[0][2])
-            state = json.loads(payload)
-            request = bytearray(80)
-            fcntl.ioctl(fds[0], 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
-            number, pid = struct.unpack_from("QI", request)
-            fcntl.ioctl(fds[0], 0xC0182101, bytearray(struct.pack("QqiI", number, 0, -28, 0)))  # ..._SEND
-            said, _ = running.communicate(timeout=60)
-            os.close(fds[0])
+        yield listener
+
+
+def accepted(agent: socket.socket) -> tuple[dict[str, Any], int]:
+    """The state that comes, and the listener."""
+    connection, _ = agent.accept()
+    with connection:
+        payload, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(4))
+    fds = array.array("i")
+    fds.frombytes(ancillary[0][2])
+    return json.loads(payload), fds[0]
+
+
+def answer(fd: int, error: int) -> int:
+    """Let the call that waits fail with this; the pid that it came from."""
+    request = bytearray(80)
+    fcntl.ioctl(fd, 0xC0502100, request)  # SECCOMP_IOCTL_NOTIF_RECV
+    number, pid = struct.unpack_from("QI", request)
+    fcntl.ioctl(fd, 0xC0182101, bytearray(struct.pack("QqiI", number, 0, -error, 0)))  # ..._SEND
+    return int(pid)
+
+
+def run(box: Any, *words: str) -> "subprocess.Popen[str]":
+    command = [str(box.command), "--root", str(box.directory / "state"), *words]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("names", [["sethostname"], ["sethostname", "sendmsg"]])
+@pytest.mark.parametrize("private", [True, False], ids=["no-new-privs", "with-privs"])
+def test_line_134_a_listener_gets_the_notifications_and_the_state(
+    box: Any, agent: socket.socket, names: list[str], private: bool
+) -> None:
+    """Also where the process could not send it itself, as sendmsg waits for who has the listener."""
+    box.config["process"]["noNewPrivileges"] = private
+    seccomp = box.config["linux"]["seccomp"]
+    seccomp.update(listenerMetadata="for the agent", syscalls=[{"names": names, "action": "SCMP_ACT_NOTIFY"}])
+    box._write(TRY)
+    with run(box, "run", "--bundle", str(box.directory), "n") as running:
+        state, fd = accepted(agent)
+        pid = answer(fd, 28)
+        said, _ = running.communicate(timeout=60)
+        os.close(fd)
     assert "No space left on device" in said
     assert state["metadata"] == "for the agent"
     assert state["fds"] == ["seccompFd"]
-    assert state["state"]["id"] == "n"
+    assert (state["state"]["id"], state["state"]["status"]) == ("n", "creating")
     assert state["pid"] == state["state"]["pid"] > 1
     assert pid > 0
+
+
+@pytest.mark.parametrize("names", [["sethostname"], ["sethostname", "sendmsg"]])
+def test_line_134_a_process_of_exec_has_a_listener_of_its_own(box: Any, agent: socket.socket, names: list[str]) -> None:
+    box.config["linux"]["seccomp"]["syscalls"] = [{"names": names, "action": "SCMP_ACT_NOTIFY"}]
+    box._write("sleep 100000")
+    with run(box, "run", "--detach", "--bundle", str(box.directory), "n") as making:
+        first, own = accepted(agent)
+        os.close(own)
+        making.stdout.close()  # type: ignore[union-attr]
+    with run(box, "exec", "n", "sh", "-c", TRY) as running:
+        state, fd = accepted(agent)
+        answer(fd, 28)
+        said, _ = running.communicate(timeout=60)
+        os.close(fd)
+    assert "No space left on device" in said
+    assert (state["state"]["pid"], state["state"]["status"]) == (first["pid"], "running")
+    assert state["pid"] not in (0, first["pid"])
+    box.railcar("delete", "--force", "n")
+
+
+def test_line_134_a_listener_that_cannot_be_sent_in_time_is_refused(box: Any, agent: socket.socket) -> None:
+    box.config["linux"]["seccomp"]["syscalls"] = [{"names": ["sendmsg"], "action": "SCMP_ACT_NOTIFY"}]
+    box.config["hooks"] = {"startContainer": [{"path": "/bin/true"}]}
+    assert "SCMP_ACT_NOTIFY cannot be used here for the sendmsg syscall" in box.run("true", fails=True).stderr
 
 
 def test_line_134_a_listener_needs_a_path(box: Any) -> None:

@@ -182,10 +182,10 @@ class _Creation:
                 elif relay:
                     ours, job.console = console.pair()
             if job.filter is not None and job.filter.listener:
-                from railcar import console
+                from railcar import console, listening
 
                 job.listener = console.connect(job.filter.listener, seccomp_plan.NO_AGENT)
-                job.state = listener_state(record, job.filter, 0)
+                job.state = listening.state(record, job.filter)
         _preload(job)
         return ours
 
@@ -213,9 +213,7 @@ class _Creation:
         for fd in (job.stub, job.terminal):
             if fd >= 0:
                 os.close(fd)
-        for sock in (job.console, job.listener):
-            if sock is not None:
-                sock.close()
+        job.close_sockets()
         if self.group is not None:
             self.group.close()
 
@@ -256,6 +254,10 @@ class _Creation:
         if self.late is not None:
             born = self.born = self.late.follow(born, channel)
             self._note(born)
+        if job.filter is not None and job.filter.by_host:
+            from railcar import listening
+
+            listening.hand_on(channel, born.pidfd, job.listener, listening.state(record, job.filter, born.pid))
         record.remember_told(self._expect(handshake.READY))
         tracing.mark("root and devices")
         if plans.process is not None:
@@ -370,18 +372,6 @@ class _Creation:
         removing.remove_directory(self.record.directory)
 
 
-def listener_state(record: "Record", filter_: seccomp_plan.Filter, pid: int) -> bytes:
-    """What goes with a seccomp listener: the container process state. config-linux.md, "Container Process State"."""
-    shown = {
-        "ociVersion": SPEC_VERSION,
-        "fds": ["seccompFd"],
-        "pid": pid or record.pid,
-        "metadata": filter_.metadata,
-        "state": record.public("creating"),
-    }
-    return documents.compact(shown).encode()
-
-
 def _preload(job: Job) -> None:
     """Import what the child will use: after pivot_root an import would run the container's code (see lockdown)."""
     wanted = ["fcntl", "railcar.console"]
@@ -389,6 +379,8 @@ def _preload(job: Job) -> None:
         wanted.append("railcar.hooks")
     if job.filter is not None or job.filter_later:
         wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
+    if job.listener is not None:
+        wanted.append("railcar.listening")
     if job.keyring:
         wanted.append("ocicommon.linux.keyring")
     if job.memory_policy is not None:

@@ -19,6 +19,8 @@ def preload(job: "Job") -> None:
     wanted = ["railcar.console", "railcar.lookup"]
     if job.filter is not None or job.filter_later:
         wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
+    if job.listener is not None:
+        wanted.append("railcar.listening")
     lockdown.preload(wanted)
 
 
@@ -32,6 +34,7 @@ def run(job: "Job", pidfd: int, flags: int, in_user_namespace: bool) -> None:
             os.write(fd, b"0")
         if job.process is not None and not job.process.affinity[0]:
             placing.all_cpus()
+        inside.say_pid(job)
         lockdown.lock()
         if flags:
             try:

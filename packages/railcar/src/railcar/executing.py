@@ -8,7 +8,6 @@ from ocicommon.linux.process import clone3, pidfd_send_signal, set_dumpable
 from railcar import (
     birth,
     config,
-    creating,
     entering,
     guarded,
     handshake,
@@ -195,10 +194,10 @@ class _Execution:
             else:
                 ours, job.console = console.pair()
         if job.filter is not None and job.filter.listener:
-            from railcar import console
+            from railcar import console, listening
 
             job.listener = console.connect(job.filter.listener, seccomp_plan.NO_AGENT)
-            job.state = creating.listener_state(self.record, job.filter, 0)
+            job.state = listening.state(self.record, job.filter, status="running")
         return ours, replies
 
     def _arm(self, job: Job) -> None:
@@ -211,9 +210,12 @@ class _Execution:
         for fd in (job.stub, job.proc):
             if fd >= 0:
                 os.close(fd)
-        for sock in (job.console, job.listener):
-            if sock is not None:
-                sock.close()
+        job.close_sockets()
+        if job.filter is not None and job.filter.by_host:
+            from railcar import listening
+
+            told = listening.state(self.record, job.filter, self.pid, "running")
+            listening.hand_on(channel, self.pidfd, job.listener, told)
         kind, _ = channel.hear()
         if kind != handshake.READY:
             raise self._death()

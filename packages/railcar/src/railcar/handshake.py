@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAPS = b"M"  # in a new user namespace: write the id maps
 BORN = b"B"  # of the process between: the pid of the child it made
 LENT = b"L"  # with a detached mount, whose ids only the host's side may map
+LISTENER = b"N"  # the number that the seccomp listener will have
 MOUNTED = b"D"  # the mounts are done: hooks of the host's side may run
 READY = b"R"  # everything is done but the exec
 ERROR = b"E"

@@ -129,6 +129,12 @@ def _new_keyring(name: str) -> None:
             raise
 
 
+def say_pid(job: "Job") -> None:
+    """The pid as the host knows it goes with a seccomp listener: while /proc is still the host's."""
+    if job.listener is not None:
+        job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))
+
+
 def _mount(job: "Job") -> None:
     """All of the root, and being in it. A terminal is opened, and becomes `job.terminal`."""
     tracing.mark("namespaces")
@@ -150,9 +156,7 @@ def _mount(job: "Job") -> None:
         job.told = hooks.told(
             hooks.run("createContainer", job.create_hooks, state, f"/proc/self/fd/{job.builder.root_fd}")
         )
-    if job.listener is not None:
-        # The pid as the host knows it: /proc is still the host's.
-        job.state = job.state.replace(b'"pid":0', b'"pid":' + os.readlink(b"/proc/self"))
+    say_pid(job)
     if job.console is not None:
         job.terminal = _terminal(job)
     if job.builder is not None:
@@ -240,8 +244,12 @@ def _loader(job: "Job", filter_: "Filter") -> "Callable[[], None]":
     def load() -> None:
         from ocicommon.linux import seccomp
 
+        if filter_.by_host:
+            from railcar import listening
+
+            listening.announce(job.channel)
         listener = seccomp.load(filter_.program, filter_.flags)
-        if listener >= 0:
+        if listener >= 0 and not filter_.by_host:
             from ocicommon.linux.sockets import send_fds
 
             send_fds(job.listener, job.state, [listener])

@@ -114,6 +114,13 @@ class Job:
         for fd in fds:
             self.stub = fd
 
+    def close_sockets(self) -> None:
+        """On the host's side, after the clone; a listener that the child cannot send goes through here later."""
+        if self.console is not None:
+            self.console.close()
+        if self.listener is not None and not (self.filter is not None and self.filter.by_host):
+            self.listener.close()
+
     def waits_in_python(self) -> bool:
         """Hooks that run after `start`, or a filter that the stub would not survive, leave the waiting to Python."""
         return self.stub < 0 or bool(self.start_hooks) or (self.filter is not None and self.filter.place == "last")

@@ -133,6 +133,8 @@ class Plans:
         if self.process is not None:
             profile = (self.loaded.value.get("linux") or {}).get("seccomp")
             self.filter = seccomp_plan.plan(profile, self.process, stub.supported())
+            if self.filter is not None and self.filter.by_host and self.hooks.get("startContainer"):
+                seccomp_plan.refuse_sendmsg("there are startContainer hooks, before which no filter is loaded")
 
 
 def _check_terminal(process: process_plan.Process, options: Options) -> None:

@@ -32,12 +32,16 @@ NO_AGENT = "failed to connect with seccomp agent"
 
 
 class Filter:
-    """`place`: "stub", "python" (before the stub) or "last" (no stub). `listener`: path of a socket, or ""."""
+    """`place`: "stub", "python" (before the stub) or "last" (no stub). `listener`: path of a socket, or "".
 
-    __slots__ = ("flags", "listener", "metadata", "place", "program")
+    `by_host`: the process itself could not send the listener, since sendmsg waits for who has it.
+    """
+
+    __slots__ = ("by_host", "flags", "listener", "metadata", "place", "program")
 
     def __init__(self, program: bytes, flags: int, place: str, listener: str, metadata: str) -> None:
         self.program, self.flags, self.place, self.listener, self.metadata = program, flags, place, listener, metadata
+        self.by_host = False
 
 
 def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> Filter | None:
@@ -51,12 +55,6 @@ def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> 
     except seccomp.SeccompError as error:
         raise ConfigError(f"linux.{error}") from None
     listener = profile.get("listenerPath") or ""
-    number = _SENDMSG.get(_MACHINE, -1)
-    if listener and number >= 0 and seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 == _NOTIFY:
-        raise ConfigError(
-            "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall, by which the listener itself "
-            "goes to the agent: give sendmsg another action"
-        )
     metadata = profile.get("listenerMetadata") or ""
     if not has_stub:
         place = "last"
@@ -66,7 +64,21 @@ def plan(profile: "dict[str, Any] | None", process: Process, has_stub: bool) -> 
         place = "python"
     else:
         place = "last"
-    return Filter(program, flags, place, listener, metadata)
+    made = Filter(program, flags, place, listener, metadata)
+    number = _SENDMSG.get(_MACHINE, -1)
+    if listener and number >= 0:
+        made.by_host = seccomp.emulate(program, _MACHINE, number) & 0xFFFF0000 == _NOTIFY
+    if made.by_host and place == "last":
+        refuse_sendmsg("the profile stops other calls that are made before the program is executed")
+    return made
+
+
+def refuse_sendmsg(reason: str) -> None:
+    """Raise that the listener could reach no agent."""
+    raise ConfigError(
+        "linux.seccomp: SCMP_ACT_NOTIFY cannot be used here for the sendmsg syscall, by which the listener itself "
+        f"goes to the agent, since {reason}: give sendmsg another action"
+    )
 
 
 def keeps_capabilities(process: Process) -> bool:

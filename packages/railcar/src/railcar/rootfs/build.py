@@ -43,8 +43,8 @@ _KIND_HINT = (
 class Builder:
     """Builds the root of ``plan`` from ``sources``. ``root_fd``: the root's descriptor, valid from ``mount`` on.
 
-    ``proc_option``: an option that every new procfs gets, or "". ``lend`` hands a detached tree to the host's side, which
-    maps its ids (``sources.map_lent``).
+    ``proc_option``: an option that every new procfs gets, or "". ``lend`` hands a detached tree to the host's side,
+    which maps its ids (``sources.map_lent``).
     """
 
     def __init__(self, plan: Plan, sources: Sources) -> None:
