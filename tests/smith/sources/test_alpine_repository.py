@@ -168,6 +168,31 @@ def test_the_closure_becomes_a_tree(alpine: Alpine, load: Any, algorithm: str) -
     assert "F:lib\nR:libz.so.1\na:0:0:755\nZ:Q1" in database
 
 
+def test_what_install_if_names_comes_along(alpine: Alpine, load: Any) -> None:
+    alpine.add("app")
+    alpine.add("docs")
+    alpine.add("app-docs", i="app=1.0-r0 docs")
+    alpine.add("old-docs", i="app=0.9-r0 docs")
+    alpine.add("more", i="app-docs")
+    alpine.publish()
+    assert names(load("app")) == ["app=1.0-r0"]
+    assert names(load("app", "docs")) == ["app=1.0-r0", "app-docs=1.0-r0", "docs=1.0-r0", "more=1.0-r0"]
+
+
+def test_apks_version_3_is_named(alpine: Alpine, load: Any) -> None:
+    alpine.publish()
+    (alpine.root / "x86_64/APKINDEX.tar.gz").write_bytes(b"ADB.pckg" + bytes(100))
+    with pytest.raises(InputError, match="apk's version 3"):
+        load("app")
+
+
+def test_scripts_are_those_of_a_first_installation(alpine: Alpine, load: Any) -> None:
+    alpine.add("app", scripts={".pre-install": "1", ".post-install": "2", ".post-upgrade": "3", ".trigger": "4"})
+    alpine.publish()
+    found = [(each.package, each.name, each.body, each.arguments) for each in load("app").scripts]
+    assert found == [("app", "pre-install", b"1", ("1.0-r0",)), ("app", "post-install", b"2", ("1.0-r0",))]
+
+
 def test_users_of_scripts_are_made(alpine: Alpine, load: Any) -> None:
     script = "addgroup -S app 2>/dev/null\nadduser -S -D -H -h /var/lib/app -s /sbin/nologin -G app -g app app\n"
     alpine.add("app", scripts={".pre-install": script})

@@ -21,14 +21,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from smith import builder, lock, locking, nativedb, outdated
+from smith import builder, installed, lock, locking, nativedb, outdated
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
+from smith.hosttree import overlay
 from smith.progress import Silent
 from smith.sources import SourceResult, rpm
 from smith.sources.rpm import configuration
 from smith.sources.rpm import header as h
 from smith.spec import Mock, Repository, Spec
+from smith.tree import Tree, made
 
 needs_rpmbuild = pytest.mark.skipif(
     shutil.which("rpmbuild") is None or shutil.which("createrepo_c") is None, reason="needs rpmbuild and createrepo_c"
@@ -269,6 +271,49 @@ def test_rpm_reads_the_pruned_database_and_it_is_the_same_each_time(load: Any, t
         "feature-2:1.5-3.x86_64 0 MIT AND GPL-2.0-or-later /usr/bin/feature,",
         "gamma-1.0-1.noarch 0 MIT /usr/share/gamma,",
     ], said.stderr
+
+
+@needs_rpmbuild
+@pytest.mark.root
+@pytest.mark.skipif(shutil.which("rpm") is None, reason="needs rpm to write the database")
+def test_the_packages_of_a_root_are_read_from_rpms_own_database(load: Any, repository: Any, tmp_path: Path) -> None:
+    folder, _ = repository
+    root = tmp_path / "root"
+    packages = [str(path) for name in ("feature", "gamma") for path in folder.rglob(f"{name}-1*.rpm")]
+    place = ["--root", str(root), "--dbpath", "/var/lib/rpm", "--define", "_db_backend sqlite"]
+    options = ["--justdb", "--nodeps", "--noscripts", "--nosignature", "--ignorearch", "--ignoreos"]
+    subprocess.run(["rpm", *place, "-i", *options, *packages], check=True, capture_output=True)
+    for path in ("usr/bin/feature", "usr/share/gamma"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("x")
+    tree = Tree()
+    overlay(tree, str(root))
+    found = {package.name: package for package in installed.packages(tree)}
+    assert sorted(found) == ["feature", "gamma"]
+    built = {package.name: package for package in load("feature", "gamma").packages}
+    for name, package in found.items():
+        assert (package.version, package.arch, package.licence) == (
+            built[name].version, built[name].arch, built[name].licence,
+        )  # fmt: skip
+        assert (package.source, package.family) == (built[name].source, "rpm")
+    assert "usr/bin/feature" in found["feature"].files
+    assert found["gamma"].files == ("usr/share/gamma",)
+
+
+@needs_rpmbuild
+def test_metadata_as_zchunk_alone_is_named(load: Any, repository: Any) -> None:
+    root, _ = repository
+    path = root / "repodata/repomd.xml"
+    path.write_text(path.read_text().replace('type="primary"', 'type="primary_zck"'))
+    with pytest.raises(InputError, match="names no primary, but as zchunk"):
+        load("libdep")
+
+
+def test_a_damaged_rpm_database_is_one_error() -> None:
+    tree = Tree()
+    tree.add("var/lib/rpm/rpmdb.sqlite", made(b"SQLite format 3\0" + bytes(9000)))
+    with pytest.raises(InputError, match=r"/var/lib/rpm/rpmdb\.sqlite cannot be read"):
+        installed.packages(tree)
 
 
 @needs_rpmbuild

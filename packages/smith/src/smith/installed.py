@@ -1,6 +1,7 @@
 """Which packages a tree says that it has: dpkg's status, status.d of stripped images, apk's installed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from smith.errors import InputError
 from smith.hosttree import HostTree
@@ -22,6 +23,8 @@ def packages(tree: Tree) -> list[Package]:
         if data:
             found += _apk(tree, data)
             break
+    if not found:
+        found += _rpm(tree)
     return found
 
 
@@ -118,6 +121,13 @@ def _apk(tree: Tree, data: bytes) -> Iterator[Package]:
                 url=said.get("U", ""),
                 metadata=stanza.encode(errors="surrogateescape"),
             )
+
+
+def _rpm(tree: Tree) -> Iterator[Package]:
+    from smith.sources.rpm import installed
+
+    for package, listed in installed.packages(tree):
+        yield replace(package, files=tuple(_real(tree, listed)))
 
 
 def _real(tree: Tree, listed: list[str]) -> Iterator[str]:

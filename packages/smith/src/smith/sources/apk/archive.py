@@ -46,6 +46,9 @@ class Segment:
 def segment(stream: BinaryIO, offset: int, what: str) -> Segment:
     """The gzip member at `offset`, inflated. InputError when it is no gzip, cut short, or over 64 MiB."""
     stream.seek(offset)
+    if stream.read(4) in (b"ADBd", b"ADBc", b"ADB."):
+        raise InputError(f"{what}: is of apk's version 3 (ADB), which is not read: take a repository of version 2")
+    stream.seek(offset)
     inflater = zlib.decompressobj(wbits=31)
     found = bytearray()
     read = 0

@@ -90,6 +90,11 @@ class Record:
     def provides(self) -> list[Dependency]:
         return dependencies(self.fields.get("p", ""), str(self))
 
+    @cached_property
+    def install_if(self) -> list[Dependency]:
+        """The packages that, all chosen, make this one be chosen too."""
+        return dependencies(self.fields.get("i", ""), str(self))
+
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
@@ -101,6 +106,7 @@ class Index:
         self._stanzas = stanzas
         self._base = base
         self.providers = stanzas.providers
+        """By what they provide, and by `if:NAME` where NAME is the first package of their install_if."""
         self.near = stanzas.near
 
     def named(self, name: str) -> list[Record]:
@@ -114,7 +120,9 @@ def _names(block: bytes) -> tuple[bytes, list[bytes]] | None:
         if line.startswith(b"P:"):
             name = line[2:].strip()
         elif line.startswith(b"p:"):
-            provides = [re.split(rb"[<>=~@]", word, maxsplit=1)[0] for word in line[2:].split()]
+            provides += [re.split(rb"[<>=~@]", word, maxsplit=1)[0] for word in line[2:].split()]
+        elif line.startswith(b"i:"):
+            provides += [b"if:" + re.split(rb"[<>=~@]", word, maxsplit=1)[0] for word in line[2:].split()[:1]]
     return (name, provides) if name else None
 
 
@@ -135,7 +143,7 @@ def fetch_index(
     sha256 = cache.put(io.BytesIO(text), subject=address)
     with cache.incoming(subject=address) as blob:
         blob.write(data)
-    stanzas = Stanzas(cache, cache.path(sha256), "apk-index-1", sha256, _names)
+    stanzas = Stanzas(cache, cache.path(sha256), "apk-index-2", sha256, _names)
     return Index(stanzas, base), Input("index", address, blob.sha256, len(data))
 
 

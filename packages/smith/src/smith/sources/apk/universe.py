@@ -63,8 +63,23 @@ class Universe:
 
     def solve(self, requests: Sequence[Record]) -> list[Record]:
         """The records to install for these, in the order found. SmithError when they do not go together."""
-        solution = solve([self._number(record) for record in requests], self._look)
-        return [self._records[number] for number in solution.chosen]
+        wanted = list(requests)
+        while True:
+            solution = solve([self._number(record) for record in wanted], self._look)
+            chosen = [self._records[number] for number in solution.chosen]
+            more = self._triggered(chosen)
+            if not more:
+                return chosen
+            wanted += more
+
+    def _triggered(self, chosen: list[Record]) -> list[Record]:
+        """Records whose install_if holds now (apk-package(5)), sorted by name."""
+        names = {name for record in chosen for index in self._indexes for name in index.providers(f"if:{record.name}")}
+        found = []
+        for record in map(self.candidate, sorted(names - {record.name for record in chosen})):
+            if record is not None and record.install_if and all(_met(each, chosen) for each in record.install_if):
+                found.append(record)
+        return found
 
     def _number(self, record: Record) -> int:
         number = self._numbers.get(record.name)
@@ -107,6 +122,15 @@ def _provided(provided: Dependency, dependency: Dependency) -> bool:
     if provided.name != dependency.name:
         return False
     return not dependency.operator or (bool(provided.version) and _holds(provided.version, dependency))
+
+
+def _met(condition: Dependency, chosen: Sequence[Record]) -> bool:
+    there = any(
+        (record.name == condition.name and _holds(record.version, condition))
+        or any(_provided(provided, condition) for provided in record.provides)
+        for record in chosen
+    )
+    return there != condition.conflict
 
 
 def _own(record: Record, dependency: Dependency) -> bool:

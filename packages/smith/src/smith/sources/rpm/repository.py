@@ -55,7 +55,8 @@ class Repository:
         """Bring the part of that kind (primary, filelists) into the cache, verified; its SHA-256. SmithError."""
         part = self.parts.get(kind)
         if part is None:
-            raise InputError(f"{self.bases[0]}: repomd.xml names no {kind}")
+            only = ", but as zchunk, which is not read: take another mirror" if f"{kind}_zck" in self.parts else ""
+            raise InputError(f"{self.bases[0]}: repomd.xml names no {kind}{only}")
         url, sha256 = self.first(part.location, lambda address: self._part(address, part))
         if not any(item.sha256 == sha256 for item in self.inputs):
             self.inputs.append(Input("index", url, sha256, part.size or 0))
