@@ -116,22 +116,23 @@ def test_false_proc_is_not_believed(tmp_path: Path, tools: Path, traces: support
             process.wait()
 
 
-def test_filesystem_that_never_answers_is_not_asked(containers: Containers, enter: Enter) -> None:
+@pytest.mark.parametrize("name", ["hang", "crashcart"])
+def test_filesystem_that_never_answers_is_not_asked(name: str, containers: Containers, enter: Enter) -> None:
     if not os.path.exists("/dev/fuse"):
         pytest.skip("needs /dev/fuse")
     container = containers()
     devices = Path(f"/proc/{container.pid}/root/dev")
-    (devices / "hang").mkdir()
+    (devices / name).mkdir()
     script = (
         "import os, sys\n"
         "from ocicommon.linux import mounts, namespaces\n"
         "server = os.open('/dev/fuse', os.O_RDWR)\n"
         f"namespaces.setns(os.open('/proc/{container.pid}/ns/mnt', os.O_RDONLY), namespaces.CLONE_NEWNS)\n"
         "options = f'fd={server},rootmode=40000,user_id=0,group_id=0'\n"
-        "mounts.mount('hang', '/dev/hang', 'fuse', 0, options)\n"
+        f"mounts.mount('hang', '/dev/{name}', 'fuse', 0, options)\n"
         "os.write(1, b'mounted\\n')\n"
         "os.read(0, 1)\n"
-        "mounts.umount2('/dev/hang', mounts.MNT_DETACH | mounts.MNT_FORCE)\n"
+        f"mounts.umount2('/dev/{name}', mounts.MNT_DETACH | mounts.MNT_FORCE)\n"
     )
     words = [sys.executable, "-c", script]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
@@ -142,9 +143,13 @@ def test_filesystem_that_never_answers_is_not_asked(containers: Containers, ente
             pytest.skip(f"cannot mount fuse here: {server.stderr.read().decode()[-300:]}")
         done = enter(container, "cat", "/dev/crashcart/etc/marker")
         assert (done.returncode, done.stdout) == (0, "tools\n"), done.stderr
+        if name == "crashcart":
+            done = enter(container, options=("-m",))
+            assert done.returncode == 1
+            assert "is mounted already" in done.stderr
         server.stdin.close()
         server.wait()
-    (devices / "hang").rmdir()
+    (devices / name).rmdir()
 
 
 TRACER = r"""
@@ -241,3 +246,51 @@ def test_environment_of_the_container_is_data_only(containers: Containers, enter
     done = enter(container, "sh", "-xc", "echo in")
     assert done.stdout == "in\n"
     assert not (container.rootfs / "tmp/sprung").exists()
+
+
+HOLDER = r"""
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+int main(void) {
+    for (;;) {
+        DIR *proc = opendir("/proc");
+        for (struct dirent *entry; (entry = readdir(proc));) {
+            char path[64], name[64] = "";
+            snprintf(path, sizeof path, "/proc/%d/cmdline", atoi(entry->d_name));
+            FILE *file = fopen(path, "r");
+            if (file) { fread(name, 1, sizeof name - 1, file); fclose(file); }
+            if (!strcmp(name, "sleep") && ptrace(PTRACE_SEIZE, atoi(entry->d_name), 0, 0) == 0)
+                fclose(fopen("/tmp/held", "w"));
+        }
+        closedir(proc);
+        usleep(1000);
+    }
+}
+"""
+
+
+def test_tracer_that_never_lets_go_does_not_hold_the_end(
+    containers: Containers, enter: Enter, tmp_path: Path, traces: support.Traces
+) -> None:
+    """It holds a child of the session, which then can be killed and not be taken in."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    (tmp_path / "holder.c").write_text(HOLDER)
+    made = [compiler or "cc", "-static", "-O1", "-w", "-o", str(tmp_path / "holder"), str(tmp_path / "holder.c")]
+    if compiler is None or subprocess.run(made, capture_output=True, check=False).returncode:
+        pytest.skip("needs a C compiler and a static C library")
+
+    def may_trace(config: dict[str, Any]) -> None:
+        for kind in ("bounding", "effective", "permitted"):
+            config["process"]["capabilities"][kind] += ["CAP_SYS_PTRACE"]
+
+    def prepare(rootfs: Path) -> None:
+        shutil.copy(tmp_path / "holder", rootfs / "bin/holder")
+
+    container = containers(may_trace, prepare=prepare, arguments=("/bin/holder",))
+    done = enter(container, "sh", "-c", "(sleep 100000 &); until [ -e /tmp/held ]; do :; done; exit 7")
+    assert done.returncode == 7
+    assert done.stderr == ""

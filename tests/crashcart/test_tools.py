@@ -143,19 +143,36 @@ def test_tool_works_in_a_container_without_files_and_with_traps(tool: str, insid
 
 def test_tools_open_no_file_of_the_container_to_start(inside: Inside) -> None:
     tools = "'bash -c :' 'curl -V' 'gdb -nx -batch' 'openssl version' 'ls -l /dev' 'lsof -v' 'vim --version'"
-    script = f"for tool in {tools}; do strace -f -e trace=open,openat -o /dev/stdout $tool 2>/dev/null | cat; done"
+    tools += " 'top -bn1' 'less -F /dev/null' 'vim -es -c q' 'ip link' 'wget -V' 'tar --version' 'tcpdump --version'"
+    tools += " 'nm -D /dev/crashcart/bin/ls' 'ltrace -V' 'ps' 'pigz -V' 'man -w ls' 'nc -h' 'busybox true'"
+    trace = "strace -f -e trace=open,openat,execve -o /dev/stdout $tool 2>/dev/null | cat"
+    script = f"export TERM=xterm; for tool in {tools}; do {trace}; done"
     done = inside(script)
     opened = [line.split('"')[1] for line in done.stdout.splitlines() if '"' in line and "openat(AT_FDCWD" in line]
+    opened += [line.split('"')[1] for line in done.stdout.splitlines() if "execve(" in line]
     assert opened
     outside = {path for path in opened if path.startswith("/") and not path.startswith(("/dev", "/proc", "/sys"))}
-    # Data about the container itself: how it names hosts, and its time zone.
-    assert outside <= {"/", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/localtime"}
+    # Data about the container itself: how it names hosts, links and routes, its time zone, who is logged in.
+    named = {path for path in outside if path.startswith("/etc/iproute2/")}
+    known = {"/", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/localtime", "/var/run/utmp"}
+    assert outside - named <= known
 
 
 def test_interactive_shell_reads_only_the_images_start(
     containers: Containers, crashcart: Path, default_image: Path
 ) -> None:
-    container = containers()
+    def prepare(rootfs: Path) -> None:
+        """A start file that tells, keys that write other letters, a terminal of which none is like it."""
+        for directory in (rootfs, rootfs / "root", rootfs / "etc"):
+            directory.mkdir(exist_ok=True)
+            for name in (".bashrc", ".profile", ".bash_profile", ".inputrc", "inputrc", "profile", "bash.bashrc"):
+                text = '"e": "q"\n' if "input" in name else "touch /tmp/sprung\n"
+                (directory / name).write_text(text)
+        for directory in ("etc/terminfo", "lib/terminfo", "usr/share/terminfo", "root/.terminfo", ".terminfo"):
+            (rootfs / directory / "x").mkdir(parents=True)
+            (rootfs / directory / "x/xterm").write_bytes(b"\x1a\x01" + b"\xff" * 4000)
+
+    container = containers(prepare=prepare)
     words = f"{crashcart} -i {default_image} --root {container.state} {container.id}"
     script = "echo $((6*7))x $HISTFILE; type ll; exit 3\n"
     done = subprocess.run(
@@ -164,6 +181,7 @@ def test_interactive_shell_reads_only_the_images_start(
     assert done.returncode == 3
     assert b"42x" in done.stdout
     assert b"ll is aliased to" in done.stdout
+    assert not (container.rootfs / "tmp/sprung").exists()
 
 
 STARTED = r"""

@@ -6,9 +6,12 @@ read-only, a detached copy of its mount is made writable and used: the container
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import errno
 import os
+import select
 import stat
+import time
 
 from ocicommon.linux import lockdown, mounts, process
 from ocicommon.linux.calls import AT_EMPTY_PATH
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEV = "/dev"
+_SECONDS = 60.0
 _ENTRY = "crashcart"
 _NAMESPACES = ("user", "mnt")
 
@@ -88,7 +92,10 @@ def _inside(target: Target, entry: Entry, act: Callable[[], None]) -> None:
             os._exit(code)
     os.close(tell)
     try:
-        message = b"".join(iter(lambda: os.read(told, 4096), b""))
+        message = _await_word(target, told)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
     finally:
         os.close(told)
     _, status = os.waitpid(pid, 0)
@@ -96,6 +103,20 @@ def _inside(target: Target, entry: Entry, act: Callable[[], None]) -> None:
         raise CrashcartError(f"{target.container.describe()}: {message.decode('utf-8', 'surrogateescape')}")
     if status:
         raise CrashcartError(f"{target.container.describe()} has just ended")
+
+
+def _await_word(target: Target, told: int) -> bytes:
+    """What the child has to say until it ends; CrashcartError when something in the container never answers it."""
+    poll = select.poll()
+    poll.register(told, select.POLLIN)
+    message = b""
+    deadline = time.monotonic() + _SECONDS
+    while poll.poll(max(0, deadline - time.monotonic()) * 1000):
+        part = os.read(told, 4096)
+        if not part:
+            return message
+        message += part
+    raise CrashcartError(f"{target.container.describe()} does not answer: given up after {_SECONDS:.0f} seconds")
 
 
 def _open_dev() -> int:

@@ -29,11 +29,11 @@ DATA = {
     "groff-base": ("bin/", "share/groff"),
     "bsdextrautils": ("bin/col", "bin/column"),
     "ca-certificates": (),
-    "libc-bin": ("lib/locale/C.utf8",),
+    "libc-bin": ("lib/locale/C.utf8", "bin/iconv"),
 }
 # What drags data with it.
 NEEDS = {
-    "man-db": ("groff-base", "bsdextrautils"),
+    "man-db": ("groff-base", "bsdextrautils", "libc-bin"),
     "bash": ("ncurses-base", "libc-bin"),
     "less": ("ncurses-base",),
     "procps": ("ncurses-base",),

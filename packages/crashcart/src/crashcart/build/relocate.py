@@ -58,6 +58,10 @@ def replacements(machine: int) -> list[tuple[bytes, bytes]]:
             (b"/etc/gdb/gdbinit", b"/dev/.cc/nogdbi", b""),
             (b"/etc/vim", b"/dev/.cc", b""),
             (b"/etc/wgetrc", b"/dev/.cc/wg", b""),
+            (b"/etc/sysless", b"/dev/.cc/nol", b""),  # and syslesskey: it names a program that less starts
+            (b"/usr/bin/.sysless", b"/dev/.cc/nol", b""),
+            (b"/etc/toprc", b"/dev/.ccnt", b""),
+            (b"/etc/topdefaultrc", b"/dev/.cc/ntd", b""),
             # What system(3) and popen(3) start: the container's own shell would have the rights of the session.
             (b"/bin/sh\0", b"/dev/sh\0", b""),
             (b"-/bin/sh\0", b"-/dev/sh\0", b""),  # for a login; a linker keeps the other as the end of this

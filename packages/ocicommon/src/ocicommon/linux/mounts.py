@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ocicommon.linux.calls import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, buffer, call, path_bytes
+from ocicommon.linux.calls import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, buffer, call, path_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ DEVPTS_SUPER_MAGIC = 0x1CD1
 MQUEUE_MAGIC = 0x19800202
 BINFMTFS_MAGIC = 0x42494E4D
 
+_AT_STATX_DONT_SYNC = 0x4000
 _STATX_MNT_ID = 0x1000
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 
@@ -205,7 +206,9 @@ def filesystem_type(fd: int) -> int:
 
 def _statx(fd: int, path: Name, mask: int) -> bytes:
     held = buffer(256)
-    call("statx", fd, path_bytes(path, "statx"), AT_EMPTY_PATH | 0x100, mask, held, subject=path)
+    # What is asked is the kernel's own knowledge: a filesystem served by a process could keep us waiting.
+    flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | _AT_STATX_DONT_SYNC
+    call("statx", fd, path_bytes(path, "statx"), flags, mask, held, subject=path)
     raw: bytes = held.raw
     return raw
 
