@@ -84,6 +84,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for input that smith's readers do not take well: `nox -s fuzz -- [tar,elf,rpm] [--seconds N]`."""
+    bin_ = environment(session, "tests", "test")
+    session.run(bin_ / "python", "tools/fuzz.py", *session.posargs, external=True)
+
+
+@nox.session
 def fresh(session: nox.Session) -> None:
     """Prove both commands in a debootstrapped root that has python3 and git only."""
     session.run("tools/fresh", *session.posargs, external=True)

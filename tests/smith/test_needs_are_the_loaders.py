@@ -15,14 +15,17 @@ from smith.tree import FILE, SYMLINK, Node, Tree
 
 LOADERS = {62: "/lib64/ld-linux-x86-64.so.2", 183: "/lib/ld-linux-aarch64.so.1"}
 FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")
-MOST = 600
+MOST = 1200
 
 
 def elf_files() -> Iterator[str]:
     seen = set()
-    for folder in FOLDERS:
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            path = os.path.realpath(os.path.join(folder, name))
+    listed = [os.path.join(folder, name) for folder in FOLDERS if os.path.isdir(folder) for name in os.listdir(folder)]
+    # plugins lie deeper, and find what they need by other rules of their own
+    deeper = [str(path) for path in Path("/usr/lib").glob("*/*/**/*.so*")]
+    for each in (sorted(listed), sorted(deeper)):
+        for name in each:
+            path = os.path.realpath(name)
             if path in seen or not os.path.isfile(path):
                 continue
             seen.add(path)
@@ -48,7 +51,7 @@ def loader_says(loader: str, path: str) -> set[str]:
     return found
 
 
-def test_several_hundred_files_agree_with_the_loader() -> None:
+def test_a_thousand_files_agree_with_the_loader() -> None:
     tree = HostTree("/")
     linker = Linker(tree)
     files = list(elf_files())
