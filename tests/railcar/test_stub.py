@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from railcar import stub
+from railcar.snapshot import restorer
 from railcar.stub import elf
 from railcar.stub.assembler import assemble, size
 
@@ -23,7 +24,14 @@ NEEDS = {
 TOOLS = {"x86_64": ("as", "objcopy"), "aarch64": ("aarch64-linux-gnu-as", "aarch64-linux-gnu-objcopy")}
 
 
-def by_binutils(rows: list[tuple[str, str]], symbols: dict[str, int], data: list[str], machine: str, at: Path) -> bytes:
+def by_binutils(
+    rows: list[tuple[str, str]],
+    symbols: dict[str, int],
+    data: list[str],
+    machine: str,
+    at: Path,
+    base: int = elf.BASE,
+) -> bytes:
     """What `as` makes of the same text, with data where the ELF writer puts it."""
     assembler, objcopy = TOOLS[machine]
     if not (shutil.which(assembler) and shutil.which(objcopy)):
@@ -37,7 +45,7 @@ def by_binutils(rows: list[tuple[str, str]], symbols: dict[str, int], data: list
     subprocess.run([assembler, "-o", output, source], check=True)
     linked = at / "stub.elf"
     linker = assembler.removesuffix("as") + "ld"
-    start = hex(elf.BASE + 120)
+    start = hex(base + 120)
     subprocess.run([linker, "-Ttext", start, "-e", start, "-o", linked, output], check=True)
     subprocess.run([objcopy, "-O", "binary", "-j", ".text", linked, flat], check=True)
     return flat.read_bytes()
@@ -60,6 +68,18 @@ def test_bytes_are_those_of_binutils(name: str, machine: str, tmp_path: Path) ->
         place += length
     ours = assemble(rows, stub.symbols(needs), addresses, elf.BASE + 120)
     theirs = by_binutils(rows, stub.symbols(needs), [f"{k}={v}" for k, v in lengths.items()], machine, tmp_path)
+    assert ours.hex(" ") == theirs[: len(ours)].hex(" ")
+
+
+def test_bytes_of_the_restorer_are_those_of_binutils(tmp_path: Path) -> None:
+    """The program that maps a snapshot."""
+    place, addresses = restorer.BASE + 120 + size(restorer.ROWS), {}
+    for key in restorer.TABLES:
+        addresses[key] = place = (place + 7) & ~7
+        place += 40
+    ours = assemble(restorer.ROWS, {}, addresses, restorer.BASE + 120)
+    data = [f"{key}=40" for key in restorer.TABLES]
+    theirs = by_binutils(restorer.ROWS, {}, data, "x86_64", tmp_path, restorer.BASE)
     assert ours.hex(" ") == theirs[: len(ours)].hex(" ")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Spec: "Any" = type(sys.__spec__)  # importlib.machinery.ModuleSpec, without importing importlib
 _Module: "Any" = type(sys)
 #: Files whose change means another install.
-_MARKS = ("railcar/cli/main.py", "railcar/creating.py", "ocicommon/linux/calls.py", "ocicommon/__init__.py")
+MARKS = ("railcar/cli/main.py", "railcar/creating.py", "ocicommon/linux/calls.py", "ocicommon/__init__.py")
 #: What `os` defines beside what it takes from posix, in as far as hot commands need it.
 _SEEK = {"SEEK_SET": 0, "SEEK_CUR": 1, "SEEK_END": 2}
 
@@ -25,7 +25,7 @@ _SEEK = {"SEEK_SET": 0, "SEEK_CUR": 1, "SEEK_END": 2}
 def stamp(home: str) -> str:
     """What the archive is bound to: the interpreter's build, and when and as what these packages were installed."""
     marks = [sys.version]
-    for name in _MARKS:
+    for name in MARKS:
         found = posix.stat(f"{home}/{name}")
         marks.append(f"{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}")
     return "\n".join(marks)

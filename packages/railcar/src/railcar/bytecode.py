@@ -20,7 +20,7 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = os.path.join(_HOME, "railcar", "__pycache__", f"all.{sys.implementation.cache_tag}.bin")
 _PACKAGES = ("railcar", "ocicommon/linux")
 #: Commands that have a piece of their own, and what they import within functions each time.
-_HOT = {
+HOT = {
     "create": "railcar.cgroups.create railcar.cgroups.group railcar.console ocicommon.linux.keyring "
     "ocicommon.linux.seccomp ocicommon.linux.sockets",
     "run": "railcar.cgroups.create railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
@@ -74,7 +74,7 @@ def make() -> bool:
 
     # Places are counted from the file's start: the head has a fixed room.
     pieces: dict[str, tuple[int, int]] = {}
-    for command, more in _HOT.items():
+    for command, more in HOT.items():
         order: list[str] = []
         seen: set[str] = set()
         for name in (*_ALWAYS, f"railcar.cli.{command}", *more.split()):

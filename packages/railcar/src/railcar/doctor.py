@@ -12,7 +12,7 @@ from ocicommon.linux import calls, capabilities, mounts
 from ocicommon.linux import namespaces as namespaces_of
 from ocicommon.linux.errors import SyscallError
 
-from railcar import cgroups, features
+from railcar import cgroups, features, snapshot
 from railcar.errors import RailcarError
 
 YES, PARTLY, NO = "yes", "partly", "no"
@@ -292,6 +292,16 @@ def checkpoints() -> Answer:
     return Answer("criu", YES, path)
 
 
+def quick_starts() -> Answer:
+    """Whether commands start from a snapshot of the interpreter."""
+    missing = snapshot.status()
+    if not missing:
+        return Answer("snapshot", YES, "root's commands start from it")
+    return Answer(
+        "snapshot", PARTLY, f"not used: {missing}", "starts take 5 ms more; `railcar setup` as root tries again"
+    )
+
+
 def examine(root: str) -> list[Answer]:
     """All answers; ``root`` is the state directory that containers would have."""
     checks = (
@@ -308,5 +318,6 @@ def examine(root: str) -> list[Answer]:
         home,
         security_modules,
         checkpoints,
+        quick_starts,
     )
     return [check() for check in checks]

@@ -18,7 +18,7 @@ from ocicommon.linux.process import CLONE_PARENT, clone3, close_range, pidfd_ope
 from ocicommon.linux.sealing import execute_again
 from ocicommon.linux.sockets import receive_with_credentials, want_credentials
 
-from railcar import birth, entering, stub
+from railcar import birth, entering, snapshot, stub
 from railcar.errors import RailcarError, StepError
 
 TYPE_CHECKING = False
@@ -157,7 +157,7 @@ def late(plans: "Plans", preserve: int) -> "Late | None":
 def seal() -> None:
     """Go on as the same command in a program that nobody can write to; returns when this one is it already."""
     try:
-        execute_again(_SEALED, stub.executable)
+        execute_again(_SEALED, stub.executable, b"railcar" if snapshot.restored() else None)
     except OSError as error:
         raise StepError("execute a sealed copy of the interpreter", sys.executable, error.errno or 0) from None
 

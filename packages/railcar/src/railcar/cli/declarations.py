@@ -255,6 +255,16 @@ COMMANDS = (
         (),
         (Option("json", "flag", "As JSON"),),
     ),
+    Command(
+        "setup",
+        "Make starts quick: compile the modules, take the snapshot that commands start from",
+        (),
+        (
+            Option("no-snapshot", "flag", "Take no snapshot, now or later"),
+            Option("remove", "flag", "Remove the snapshot (the next start as root makes another)"),
+            Option("template", "flag", "Be the interpreter that is pictured", hidden=True),
+        ),
+    ),
     Command("inspect", "Print all that is known about a container", _ID, (Option("json", "flag", "As JSON"),)),
     Command("completion", "Print the completions for a shell: bash, zsh or fish", ("SHELL",), ()),
     Command("man", "Print a manual page: that of railcar, or of one command", ("[COMMAND]",), ()),

@@ -46,6 +46,10 @@ EXAMPLES = {
         ("railcar validate /srv/shop", "Every problem, with line and column."),
         ("railcar validate --json /srv/shop", "For an editor."),
     ),
+    "setup": (
+        ("railcar setup", "Commands of root start from a snapshot of the interpreter, and say if they cannot."),
+        ("railcar setup --no-snapshot", "They start the interpreter each time, as other users' do."),
+    ),
     "doctor": (("railcar doctor", "What works here, and what to do about the rest."),),
     "inspect": (("railcar inspect shop", "State, figures, mounts, hooks, and the steps of its creation."),),
     "completion": (("source <(railcar completion bash)", "For this bash."),),

@@ -101,15 +101,28 @@ def _describe(error: OSError) -> str:
 def main(archived: bool = True) -> None:
     """Entry of the installed command. Leaves by os._exit: an interpreter's orderly end costs a millisecond.
 
-    `archived` is false where the compiled modules are not in one file yet: then this start makes it, if it may.
+    `archived` is false where the compiled modules are not in one file yet.
     """
     code = run(sys.argv[1:])
     log.flush_output()
-    if not archived:
-        from railcar import bytecode
-
+    if "railcar_snapshot" not in sys._xoptions and "setup" not in sys.argv[1:]:
         try:
-            bytecode.make()
+            _prepare(archived)
         except (OSError, SyntaxError, ValueError):
             os._exit(code)
     os._exit(code)
+
+
+def _prepare(archived: bool) -> None:
+    """Have the next start quicker: the first start makes the archive, the second the snapshot."""
+    if not archived:
+        from railcar import bytecode
+
+        bytecode.make()
+    elif os.geteuid() == 0 and variable("RAILCAR_SNAPSHOT") != "0":
+        from railcar import snapshot
+
+        if snapshot.due():
+            from railcar.snapshot import making
+
+            making.make()

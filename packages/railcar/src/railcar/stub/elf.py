@@ -17,11 +17,12 @@ def file(
     symbols: dict[str, int],
     data: dict[str, bytes],
     machine: str,
+    base: int = BASE,
 ) -> bytes:
     """The file: headers, code, then each of `data`, aligned to eight bytes. "program" gets the address of "filter"."""
     from railcar.stub.assembler import size
 
-    origin = BASE + _HEADERS
+    origin = base + _HEADERS
     position = origin + size(rows)
     addresses: dict[str, int] = {}
     for name, content in data.items():
@@ -35,7 +36,7 @@ def file(
             content = content[:8] + addresses["filter"].to_bytes(8, "little")
         body += content
     total = _HEADERS + len(body)
-    return _header(machine, origin) + _segment(total) + bytes(body)
+    return _header(machine, origin) + _segment(total, base) + bytes(body)
 
 
 def _numbers(*pairs: tuple[int, int]) -> bytes:
@@ -61,6 +62,6 @@ def _header(machine: str, entry: int) -> bytes:
     )
 
 
-def _segment(size: int) -> bytes:
+def _segment(size: int, base: int) -> bytes:
     # PT_LOAD, read and execute, the file from its start; 64 KiB alignment suits every page size of aarch64
-    return _numbers((1, 4), (5, 4), (0, 8), (BASE, 8), (BASE, 8), (size, 8), (size, 8), (0x10000, 8))
+    return _numbers((1, 4), (5, 4), (0, 8), (base, 8), (base, 8), (size, 8), (size, 8), (0x10000, 8))
