@@ -157,7 +157,8 @@ def late(plans: "Plans", preserve: int) -> "Late | None":
 def seal() -> None:
     """Go on as the same command in a program that nobody can write to; returns when this one is it already."""
     try:
-        execute_again(_SEALED, stub.executable, b"railcar" if snapshot.restored() else None)
+        # Not from the snapshot: what they may see is to tell nothing of the memory of later commands.
+        execute_again(_SEALED, stub.executable, sys.executable if snapshot.restored() else "/proc/self/exe")
     except OSError as error:
         raise StepError("execute a sealed copy of the interpreter", sys.executable, error.errno or 0) from None
 

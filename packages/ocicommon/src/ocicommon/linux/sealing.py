@@ -13,25 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def execute_again(mark: str, executable: "Callable[[bytes], int]", maker: bytes | None = None) -> None:
+def execute_again(mark: str, executable: "Callable[[bytes], int]", interpreter: str = "/proc/self/exe") -> None:
     """Go on as the same command in a sealed copy of the interpreter; returns when this process is that already.
 
     ``mark`` is the ``-X`` option by which that is known; ``executable`` makes a sealed file's descriptor of a content.
-    ``maker`` is the name of the program that made this process, if that is not the interpreter itself.
+    ``interpreter`` is its file, where another program made this process.
     SyscallError when the kernel refuses.
     """
     if mark in sys._xoptions:
         return
-    with open("/proc/self/exe", "rb", buffering=0) as file:
+    with open(interpreter, "rb", buffering=0) as file:
         program = executable(file.read())
     name, *rest = [os.fsencode(argument) for argument in sys.orig_argv]
-    # Where another program made this process, its arguments are the interpreter's whole command line.
-    before = [] if maker is None else [maker]
     try:
         execveat(
             program,
             "",
-            [*before, name, b"-X", mark.encode(), *rest],
+            [name, b"-X", mark.encode(), *rest],
             [name + b"=" + value for name, value in os.environb.items()],
         )
     finally:

@@ -53,9 +53,6 @@ def _go_on(stack: int) -> None:
     first = next(n for n, argument in enumerate(sys.orig_argv) if argument.endswith("/railcar/__main__.py"))
     sys.argv[:] = sys.orig_argv[first:]
     sys._xoptions[snapshot.MARK] = True
-    for option in sys.orig_argv[1:first]:
-        if option.startswith("railcar_"):
-            sys._xoptions[option] = True
     _signals()
     _streams()
     tracing.restart()
