@@ -6,7 +6,6 @@ import posix
 import sys
 
 from ocicommon.linux import lockdown, memory
-from ocicommon.linux.calls import address, buffer, syscall
 
 from railcar import snapshot, tracing
 from railcar.bytecode import HOT
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 _AT_EXECFN = 31
 _SIGINT, _SIGPIPE, _SIGXFSZ = 2, 13, 25
-_RT_SIGACTION = 13
 _environ = memory.symbol("environ")
-_disposition = buffer(32)
 
 
 def wait() -> None:
@@ -78,11 +75,26 @@ def arguments(stack: int) -> tuple[list[bytes], list[bytes], int]:
 
 def _signals() -> None:
     """As the interpreter does at its start: exec has left what was ignored, and taken every handler away."""
+    ignored = _ignored()
+    for number in range(1, ignored.bit_length() + 1):
+        if ignored >> (number - 1) & 1:
+            _signal.signal(number, _signal.SIG_IGN)
     _signal.signal(_SIGPIPE, _signal.SIG_IGN)
     _signal.signal(_SIGXFSZ, _signal.SIG_IGN)
-    syscall("rt_sigaction", _RT_SIGACTION, _SIGINT, 0, address(_disposition), 8)
-    ignored = memory.word(address(_disposition)) == int(_signal.SIG_IGN)
-    _signal.signal(_SIGINT, _signal.SIG_IGN if ignored else _signal.default_int_handler)
+    if not ignored >> (_SIGINT - 1) & 1:
+        _signal.signal(_SIGINT, _signal.default_int_handler)
+
+
+def _ignored() -> int:
+    """The signals that this process ignores, as a mask; none where that cannot be known."""
+    try:
+        fd = posix.open("/proc/thread-self/status", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return int(posix.read(fd, 8192).partition(b"SigIgn:")[2].split(None, 1)[0], 16)
+    finally:
+        posix.close(fd)
 
 
 def _streams() -> None:
