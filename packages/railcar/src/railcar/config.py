@@ -53,7 +53,8 @@ def load(bundle: str, file_name: str = "config.json") -> Loaded:
     rootfs = os.path.join(bundle, root["path"])
     if not os.path.isdir(rootfs):
         raise ConfigError(f"{path}: root.path is {root['path']}, and {rootfs} is not a directory")
-    return Loaded(value, raw, bundle, os.path.realpath(rootfs))
+    plain = "/" not in root["path"] and root["path"] not in (".", "..") and not os.path.islink(rootfs)
+    return Loaded(value, raw, bundle, rootfs if plain else os.path.realpath(rootfs))
 
 
 def check(value: "Any", path: str) -> None:

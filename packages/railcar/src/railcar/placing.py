@@ -2,7 +2,7 @@
 
 import os
 
-from ocicommon.linux.process import prlimit
+from ocicommon.linux.process import prlimit, use_all_cpus
 
 from railcar import state
 from railcar.errors import ConfigError, RailcarError, StepError
@@ -100,11 +100,10 @@ def affinity(pid: int, text: str, where: str) -> None:
 
 def all_cpus() -> None:
     """Undo an inherited CPU affinity: a container may use what its cpuset allows, whatever its maker is pinned to."""
-    if len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
-        try:
-            os.sched_setaffinity(0, range(1024))
-        except OSError:
-            return  # none of them is in the cpuset
+    try:
+        use_all_cpus()
+    except OSError:
+        return  # none of them is in the cpuset
 
 
 def memory_policy(given: "dict[str, Any]") -> tuple[int, int, list[int]]:

@@ -47,6 +47,7 @@ _TABLE = {
     "mount": (165, 40),
     "umount2": (166, 39),
     "sethostname": (170, 161),
+    "sched_setaffinity": (203, 122),
     "set_mempolicy": (238, 237),
     "keyctl": (250, 219),
     "ioprio_set": (251, 30),

@@ -19,6 +19,7 @@ class Plan:
     """What will be made; nothing is made before :meth:`create`."""
 
     __slots__ = (
+        "absent",
         "annotations",
         "check_before_update",
         "device_lines",
@@ -37,6 +38,8 @@ class Plan:
 
     def __init__(self, mode: str, where: dict[str, str], mounts: dict[str, str]) -> None:
         self.mode = mode
+        # the directories that were not there when this was first asked for
+        self.absent: list[str] | None = None
         self.paths = where
         # directory -> mount point of its hierarchy
         self.mounts = mounts
@@ -62,10 +65,11 @@ class Plan:
         """What :func:`railcar.cgroups.from_record` needs to remove the group after a crash in :meth:`create`."""
         from railcar.cgroups.create import missing
 
-        made: list[str] = []
-        for path in dict.fromkeys(self.paths.values()):
-            made += missing(path, self.mounts[path])
-        return record(self.mode, self.paths, made, self.unit, self.rootless)
+        if self.absent is None:
+            self.absent = []
+            for path in dict.fromkeys(self.paths.values()):
+                self.absent += missing(path, self.mounts[path])
+        return record(self.mode, self.paths, list(self.absent), self.unit, self.rootless)
 
     def shown(self) -> "dict[str, Any]":
         """The record that mounts of type cgroup go by: a rootless container that can have no group of its own in a
