@@ -7,6 +7,7 @@ Nehalem to AVX-512 and on aarch64, where those of ISA-L and zlib-ng differ. `nam
 
 import os
 import struct
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ import deflate
 import zstandard
 
 from smith.content import RegionContent
+from smith.errors import SmithError
 from smith.inflate import Hashing, Unnamed
 
 BLOCK = 1 << 20
@@ -71,12 +73,20 @@ def pack(chunks: Iterable[bytes], kind: str, *, threads: int | None = None, dire
             sizes[1] += len(data)
             view = memoryview(data)
             while view:
-                view = view[os.write(target.fd, view) :]
+                view = view[_write(target.fd, view, directory) :]
     finally:
         inner_digest, outer_digest = inner.hexdigest(), outer.hexdigest()
     region = RegionContent(target.fd, 0, sizes[1], target)
     region._sha256 = outer_digest
     return Packed(region, f"sha256:{outer_digest}", f"sha256:{inner_digest}", sizes[1], sizes[0])
+
+
+def _write(fd: int, view: memoryview, directory: str | None) -> int:
+    try:
+        return os.write(fd, view)
+    except OSError as error:
+        where = directory or tempfile.gettempdir()
+        raise SmithError(f"the layer cannot be written to {where}: {error.strerror}") from None
 
 
 def compressed(chunks: Iterable[bytes], kind: str, *, threads: int | None = None) -> Iterator[bytes]:
