@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_support import PATIENCE, Engine, until
+from engine_support import PATIENCE, Engine, talk, until
+from engine_support.actions import RESIZE
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,21 @@ def status(ctr: Engine, name: str) -> str:
 def test_run(ctr: Engine, options: tuple[str, ...]) -> None:
     done = ctr("run", "--rm", *options, "--env", "A=1", IMAGE, ctr.name(), "sh", "-c", "echo $A $$; exit 4")
     assert (done.stdout.strip(), done.returncode) == ("1 1", 4), done.stderr
+
+
+def test_terminal_with_resize(ctr: Engine, options: tuple[str, ...]) -> None:
+    name, steps = ctr.name(), [("ready", ""), ("resized", "7\n")]
+    said, code = talk(ctr, "run", "--rm", "-t", *options, IMAGE, name, "sh", "-c", RESIZE, steps=steps, size=(33, 77))
+    assert code == 7, said
+
+
+def test_exec_on_a_terminal(ctr: Engine, options: tuple[str, ...]) -> None:
+    name, steps = ctr.name(), [("ready", ""), ("resized", "5\n")]
+    ctr.ok("run", "-d", *options, IMAGE, name, "sleep", "1000")
+    words = ("tasks", "exec", "-t", "--exec-id", "one", name, "sh", "-c", RESIZE)
+    said, code = talk(ctr, *words, steps=steps, size=(33, 77))
+    assert code == 5, said
+    ctr.ok("tasks", "rm", "--force", name)
 
 
 def test_limits(ctr: Engine, options: tuple[str, ...]) -> None:
