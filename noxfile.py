@@ -51,6 +51,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def vm(session: nox.Session) -> None:
+    """railcar's tests in a virtual machine: `nox -s vm -- [--short] [PATH OR OPTION...]`."""
+    bin_ = environment(session, "vm", "test")
+    session.run(bin_ / "python", "-m", "tools.vm", *session.posargs, external=True)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Format and lint by ruff."""
     bin_ = environment(session, "check", "check", with_wheels=False)

@@ -1,0 +1,74 @@
+"""`python -m tools.vm [OPTION...] [-- PYTEST ARGUMENT...]`: run railcar's tests in a virtual machine."""
+
+import argparse
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+if __package__ != "vm":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from vm import job, machine, packages, root, running, watch
+from vm.errors import MachineError, Unavailable
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: The tests for what only such a machine has. `--short` runs these.
+SHORT = ["tests/railcar/vm"]
+
+
+def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what is left for pytest."""
+    parser = argparse.ArgumentParser(prog="vm", description=__doc__)
+    parser.add_argument(
+        "--short", action="store_true", help=f"run {' '.join(SHORT)} only, and skip where there can be no guest"
+    )
+    parser.add_argument("--security", choices=machine.SECURITY, default="apparmor", help="the guest's security module")
+    parser.add_argument("--accelerator", choices=machine.ACCELERATORS, default="tcg", help="how the guest is run")
+    parser.add_argument("--engines", action="store_true", help="have docker and containerd in the guest")
+    parser.add_argument("--seconds", type=float, default=0, help="how long the tests may take")
+    parser.add_argument("--cache", type=Path, default=CHECKOUT / ".nox" / "guest", help="where roots are kept")
+    parser.add_argument("--results", type=Path, help="a file for the guest's junit xml")
+    return parser.parse_known_args([word for word in argv if word != "--"])
+
+
+def summary(xml: bytes) -> str:
+    """One sentence about a junit xml."""
+    suite = next(ElementTree.fromstring(xml).iter("testsuite"))
+    counts = {name: int(suite.get(name) or 0) for name in ("tests", "failures", "errors", "skipped")}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def main() -> int:
+    options, arguments = parse(sys.argv[1:])
+    seconds = options.seconds or (300 if options.short else 3600)
+    deadlines = watch.Deadlines(job=seconds)
+    arguments = arguments or (SHORT if options.short else ["tests/railcar"])
+    try:
+        why = machine.lacking()
+        if why:
+            raise Unavailable(why)
+        made = root.ensure(options.cache, packages.WANTED + (packages.ENGINES if options.engines else []))
+        with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="vm-") as directory:
+            place = Path(directory)
+            environment = Path(sys.prefix)
+            told = job.settings(CHECKOUT, environment, arguments, seconds)
+            disk = job.disk(CHECKOUT, environment, told, place)
+            report = running.run(
+                made, disk, place, deadlines, security=options.security, accelerator=options.accelerator
+            )
+    except Unavailable as error:
+        print(f"No virtual machine here: {error}.", file=sys.stderr)
+        return 0 if options.short else 1
+    except MachineError as error:
+        print(f"vm: {error}", file=sys.stderr)
+        return 1
+    xml = report.files.get("junit.xml")
+    if xml and options.results:
+        options.results.write_bytes(xml)
+    print(f"In the guest: {summary(xml) if xml else 'no results'}", file=sys.stderr)
+    return report.code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
