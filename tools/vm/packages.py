@@ -10,7 +10,7 @@ KERNEL = "linux-image-cloud-amd64"
 WANTED = f"""
 base-files base-passwd bash coreutils dash diffutils findutils grep gzip hostname libc-bin login mawk passwd sed tar
 mount util-linux bsdutils procps kmod acl attr libcap2-bin e2fsprogs iproute2 jq strace
-systemd systemd-sysv dbus dbus-user-session libpam-systemd libpam-runtime libnss-systemd apparmor uidmap
+systemd systemd-sysv dbus dbus-user-session libpam-systemd libpam-runtime libnss-systemd apparmor secilc uidmap
 python3 busybox-static runc crun criu {KERNEL}
 """.split()
 #: What `--engines` adds.

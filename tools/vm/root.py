@@ -20,11 +20,25 @@ LINKS = {
     "usr/sbin/iptables": "xtables-nft-multi",
     "usr/sbin/ip6tables": "xtables-nft-multi",
 }
+_POLICY = "/etc/selinux/tiny"
 #: Run in the unpacked root, once.
 FINISH = (
     ["systemd-sysusers"],
     ["ldconfig"],
     ["sh", "-c", "depmod $(ls /usr/lib/modules)"],
+    ["mkdir", f"{_POLICY}/policy"],
+    [
+        "secilc",
+        "-M",
+        "true",
+        "-c",
+        "33",
+        "-o",
+        f"{_POLICY}/policy/policy.33",
+        "-f",
+        f"{_POLICY}/files",
+        f"{_POLICY}/tiny.cil",
+    ],
     ["sh", "-c", "python3 -m compileall -q -x '/(test|idlelib|lib2to3|tkinter)/' /usr/lib/python3.*"],
 )
 #: Room for what tests write, bytes. The image is sparse.

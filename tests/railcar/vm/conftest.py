@@ -1,4 +1,4 @@
-"""What only some machines have: probes, and skips that say what is missing. `nox -s vm` runs these where it is there."""
+"""What only some machines have: probes, and skips that say what is missing. `nox -s vm` runs all of it."""
 
 import os
 import subprocess

@@ -1,5 +1,6 @@
 """`exec`: one more process in a container, by the same stages: planned here, made inside, ended by the stub."""
 
+import errno
 import os
 
 from ocicommon.linux.namespaces import CLONE_NEWPID, CLONE_NEWUSER, TYPES, setns
@@ -140,7 +141,7 @@ class _Execution:
         if watched:
             self.pid, self.pidfd = guarded.clone(job, first_pidfd, flags, cgroup_fd, self.options.preserve)
         else:
-            self._clone(job, first_pidfd, flags, outer, cgroup_fd)
+            self._clone(job, first_pidfd, flags, outer, group)
         channel.in_host()
         try:
             if job.filter_later:
@@ -155,17 +156,44 @@ class _Execution:
         os.close(first_pidfd)
         return Executed(self.pid, self.pidfd, self.process.warnings)
 
-    def _clone(self, job: Job, first_pidfd: int, flags: int, outer: int, cgroup_fd: int) -> None:
+    def _clone(self, job: Job, first_pidfd: int, flags: int, outer: int, group: "Any") -> None:
+        gate = go = -1
         try:
-            self.pid, self.pidfd = clone3(0, cgroup_fd=cgroup_fd, want_pidfd=True)
+            try:
+                self.pid, self.pidfd = clone3(0, cgroup_fd=group.clone_fd if group is not None else -1, want_pidfd=True)
+            except OSError as error:
+                # A user may not bring a process into a group from outside of what was delegated: systemd does.
+                if error.errno != errno.EACCES or group is None or group.unit is None:
+                    raise
+                gate, go = os.pipe2(os.O_CLOEXEC)
+                self.pid, self.pidfd = clone3(0, want_pidfd=True)
         except OSError as error:
             raise StepError("exec", "make the process", error.errno or 0, birth.clone_hint(error.errno or 0)) from None
         if self.pid == 0:
             try:
-                job.channel.in_child()
-                entering.run(job, first_pidfd, flags & ~outer, bool(flags & CLONE_NEWUSER))
+                if go >= 0:
+                    os.close(go)
+                if gate < 0 or os.read(gate, 1):
+                    job.channel.in_child()
+                    entering.run(job, first_pidfd, flags & ~outer, bool(flags & CLONE_NEWUSER))
             finally:
                 os._exit(1)
+        if gate >= 0:
+            self._attach(group, gate, go)
+
+    def _attach(self, group: "Any", gate: int, go: int) -> None:
+        """Have systemd put the child into the container's unit, then let it go on."""
+        from railcar.cgroups import systemd
+
+        try:
+            systemd.attach(group, self.pid)
+            os.write(go, b"G")
+        except BaseException:
+            self._undo()
+            raise
+        finally:
+            os.close(gate)
+            os.close(go)
 
     def _group(self) -> "Any":
         group = self.record.group()
@@ -236,7 +264,8 @@ class _Execution:
             said += piece
         os.close(replies)
         tracing.mark("exec")
-        failed = starting.failure(said, os.fsdecode(self.process.arguments[0]))
+        label = os.fsdecode(self.process.label).removeprefix("exec ")
+        failed = starting.failure(said, os.fsdecode(self.process.arguments[0]), label)
         if failed is not None:
             raise failed
         if not said:

@@ -111,8 +111,9 @@ def _listen(reply: int, pidfd: int) -> bytes:
 def check(record: "Record", said: bytes, pidfd: int) -> None:
     """Raise what the reply tells; nothing when the exec succeeded."""
     if said != stub.ANNOUNCED:
-        arguments = (record.config().get("process") or {}).get("args") or ["?"]
-        failed = failure(said, str(arguments[0]))
+        process = record.config().get("process") or {}
+        label = process.get("selinuxLabel") or process.get("apparmorProfile") or ""
+        failed = failure(said, str((process.get("args") or ["?"])[0]), str(label))
         if failed is not None:
             raise failed
     if not said:
@@ -143,17 +144,20 @@ def _killed_by_filter(record: "Record", pidfd: int) -> bool:
     return state.exit_status(record.pid) & 0x7F == _SIGSYS
 
 
-def failure(said: bytes, program: str) -> RailcarError | None:
+def failure(said: bytes, program: str, label: str) -> RailcarError | None:
     """What a reply tells: the error of Python's part, or the stub's; None when no exec was refused."""
     told = said.removeprefix(stub.ANNOUNCED)
     if told.startswith(handshake.ERROR):
         return handshake.decode(told[1:])
     failed = stub.failure(said)
-    return None if failed is None else explain(program, *failed)
+    return None if failed is None else explain(program, *failed, label)
 
 
-def explain(program: str, step: str, number: int) -> RailcarError:
-    """The stub's errno as a sentence, with the program's name."""
+def explain(program: str, step: str, number: int, label: str) -> RailcarError:
+    """The stub's errno as a sentence, with the program's name, or that of the security module's label."""
+    if step == stub.STEPS[2]:
+        known = {errno.ENOENT: "no such profile is loaded", errno.EINVAL: "the policy knows no such label"}
+        return StepError(step, label, number, known.get(number, ""))
     if step != stub.STEPS[4]:
         return StepError(step, "", number)
     hint = ""

@@ -133,6 +133,18 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
         connection.close()
 
 
+def attach(group: "Group", pid: int) -> None:
+    """Put a process of our own user where the group's ``clone_fd`` is: into its unit, or a group below that."""
+    if not group.unit:
+        return
+    inner = os.readlink(f"/proc/self/fd/{group.clone_fd}").partition("/" + group.unit.name)[2]
+    connection = dbus.connect(group.rootless)
+    try:
+        connection.call(NAME, OBJECT, MANAGER, "AttachProcessesToUnit", "ssau", group.unit.name, inner, [pid])
+    finally:
+        connection.close()
+
+
 def stop_unit(connection: dbus.Connection, name: str) -> None:
     """Stop a unit and forget its failure; one that is gone is none to stop."""
     _listen(connection)

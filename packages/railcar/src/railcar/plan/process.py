@@ -208,11 +208,20 @@ def rlimits(entries: "Any") -> list[tuple[int, int, int]]:
     return list(found.values())
 
 
+def _has_apparmor() -> bool:
+    """Whether AppArmor is in force: a kernel may have it, and another module in its place."""
+    try:
+        with open("/sys/module/apparmor/parameters/enabled", "rb", buffering=0) as file:
+            return file.read(1) == b"Y"
+    except OSError:
+        return False
+
+
 def _label(result: Process, process: "dict[str, Any]") -> None:
     apparmor, selinux = process.get("apparmorProfile"), process.get("selinuxLabel")
     if selinux and not os.path.exists("/sys/fs/selinux/enforce"):
         raise ConfigError(f'process.selinuxLabel "{selinux}" needs SELinux, which is not enabled here: leave it out')
-    if apparmor and not os.path.exists("/sys/module/apparmor/parameters/enabled"):
+    if apparmor and not _has_apparmor():
         if apparmor == "unconfined":
             return
         raise ConfigError(
