@@ -9,12 +9,12 @@ KERNEL = "linux-image-cloud-amd64"
 #: What the guest boots and tests with. Dependencies come along, recommendations do not.
 WANTED = f"""
 base-files base-passwd bash coreutils dash diffutils findutils grep gzip hostname libc-bin login mawk passwd sed tar
-mount util-linux bsdutils procps kmod acl attr libcap2-bin e2fsprogs iproute2 jq strace
+mount util-linux bsdutils procps kmod acl attr libcap2-bin e2fsprogs iproute2 iptables jq strace
 systemd systemd-sysv dbus dbus-user-session libpam-systemd libpam-runtime libnss-systemd apparmor secilc uidmap
 python3 busybox-static runc crun criu {KERNEL}
 """.split()
 #: What `--engines` adds.
-ENGINES = ["docker.io", "containerd", "iptables", "ca-certificates"]
+ENGINES = ["docker.io", "containerd", "ca-certificates"]
 
 
 class Package(NamedTuple):

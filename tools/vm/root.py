@@ -15,10 +15,10 @@ GUEST = Path(__file__).resolve().parent / "guest"
 #: The merged /usr, which packages of Debian 12 expect and none brings along.
 MERGED = ("bin", "lib", "lib64", "sbin")
 #: What maintainers' scripts would have made; they are not run. link -> target
-LINKS = {
-    "usr/bin/awk": "mawk",
-    "usr/sbin/iptables": "xtables-nft-multi",
-    "usr/sbin/ip6tables": "xtables-nft-multi",
+LINKS = {"usr/bin/awk": "mawk"} | {
+    f"usr/sbin/{family}{verb}": "xtables-nft-multi"
+    for family in ("iptables", "ip6tables")
+    for verb in ("", "-save", "-restore")
 }
 _POLICY = "/etc/selinux/tiny"
 #: Run in the unpacked root, once.

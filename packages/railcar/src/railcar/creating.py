@@ -106,6 +106,7 @@ class _Creation:
         self.channel = channel = handshake.Channel()
         job = Job(channel, plans.namespaces)
         job.lock = self.lock
+        job.placed = plans.cgroup is not None and plans.cgroup.unit is not None
         # A cgroup of v2 the child is born in; those of v1, and the filter, are made while it makes its first steps.
         alone = self.late is None and not plans.namespaces.needs_intermediate
         job.filter_later = alone and plans.filter_waits
@@ -223,14 +224,15 @@ class _Creation:
         assert self.channel is not None
         channel, born, plans, record = self.channel, self.born, self.plans, self.record
         self._note(born)
-        if self.group is not None and (self.options.systemd_cgroup or born.mapped):
+        if self.group is not None and (job.placed or born.mapped):
             self.group.add(born.pid)
             record.data["cgroup"] = self.group.record()
         if born.mapped:
             channel.go()
-        elif plans.namespaces.new_user:
+        elif plans.namespaces.new_user or job.placed:
             self._expect(handshake.MAPS)
-            birth.write_maps(born.pid, plans.namespaces)
+            if plans.namespaces.new_user:
+                birth.write_maps(born.pid, plans.namespaces)
             channel.go()
         if job.joins_later:
             self._make_group()

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAPS = b"M"  # in a new user namespace: write the id maps
+MAPS = b"M"  # in a new user namespace, or not yet in its cgroup: write the id maps, put it there
 BORN = b"B"  # of the process between: the pid of the child it made
 LENT = b"L"  # with a detached mount, whose ids only the host's side may map
 LISTENER = b"N"  # the number that the seccomp listener will have

@@ -48,8 +48,9 @@ def _prepare(job: "Job", joined: bool) -> None:
     identity.reset_signals()
     os.setsid()
     offsets = _open_offsets(job.namespaces)
-    if job.namespaces.new_user or joined:
+    if job.namespaces.new_user or job.placed or joined:
         job.channel.ask(handshake.MAPS)
+    if job.namespaces.new_user or joined:
         birth.become_root(job.process is not None and job.process.groups is None)
         set_parent_death_signal(9)  # the change of ids cleared it
         set_dumpable(False)
@@ -221,7 +222,8 @@ def finish(job: "Job") -> None:
 
     _pass_on(job, True)
     identity.become(process, load, look_up, stub=True)
-    tracing.mark("identity")
+    if load is None:  # a filter may not let the clock be asked, where that takes a system call
+        tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
     job.channel.ask(handshake.READY, job.told)

@@ -41,6 +41,7 @@ class Job:
         "memory_policy",
         "namespaces",
         "opened",
+        "placed",
         "proc",
         "process",
         "reply",
@@ -71,6 +72,7 @@ class Job:
         self.console: Any = None  # a connected socket that gets the terminal
         self.listener: Any = None  # a connected socket that gets the seccomp listener
         self.keyring = ""
+        self.placed = False  # systemd puts the child into its cgroup, and it waits for that
         self.late: guarded.Late | None = None  # of a pid namespace that is entered last
         self.create_hooks: list[dict[str, Any]] = []
         self.start_hooks: list[dict[str, Any]] = []

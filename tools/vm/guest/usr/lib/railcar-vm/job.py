@@ -9,8 +9,9 @@ from pathlib import Path
 
 DISK, PLACE = "/dev/nvme1n1", Path("/run/railcar-vm")
 OUTPUT, REPORT = "/dev/ttyS1", "/dev/ttyS2"
-#: Seconds between asking a hung job where it is and ending it.
-LAST_WORDS = 20
+#: Seconds that a hung job has for each signal before the next, stronger one.
+LAST_WORDS = 15
+COLUMNS = ("-o", "pid,ppid,stat,wchan:20,args", "--forest")
 
 
 def report(line: str) -> None:
@@ -51,12 +52,15 @@ def run(job: dict[str, object], output: int) -> int:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.write(output, f"\nThe job is not done after {seconds} s. It is here:\n".encode())
-        subprocess.run(["ps", "-eo", "pid,ppid,stat,wchan:20,args", "--forest"], stdout=output, check=False)
-        process.send_signal(signal.SIGABRT)  # pytest's faulthandler tells where Python stands
-    try:
-        process.wait(LAST_WORDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
+        subprocess.run(["ps", "--ppid", "2", "-p", "2", "--deselect", *COLUMNS], stdout=output, check=False)
+    # An interrupt makes pytest tell what it has so far; abortion makes Python tell where it stands.
+    for number in (signal.SIGINT, signal.SIGABRT, signal.SIGKILL):
+        process.send_signal(number)
+        try:
+            process.wait(LAST_WORDS)
+            break
+        except subprocess.TimeoutExpired:
+            continue
     return 124
 
 
