@@ -236,7 +236,8 @@ def test_hot_commands_ask_little_of_the_kernel(runner: Any, bundle: MakeBundle, 
         null = subprocess.DEVNULL
         argv = [strace, "-qq", "-o", str(log), *runner.argv(*command)]
         subprocess.run(argv, stdin=null, stdout=null, stderr=null, check=True, timeout=120)
-        lines = log.read_text(errors="replace").splitlines()
+        # Where the clock cannot be read without one, each look at it is a call.
+        lines = [line for line in log.read_text(errors="replace").splitlines() if "clock_gettime(" not in line]
         opened = [line for line in lines if line.startswith("open") and "= -1" not in line]
         assert len(lines) <= calls, (command[0], len(lines))
         assert len(opened) <= files, (command[0], len(opened))
