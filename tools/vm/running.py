@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from vm import machine, watch
-from vm.errors import MachineError
+from vm.errors import MachineError, Unavailable
 from vm.root import Root
 
 #: Bytes of the console that are shown when a machine fails.
@@ -31,7 +31,7 @@ class Tail:
 def run(
     root: Root, job: Path, place: Path, deadlines: watch.Deadlines, *, security: str, accelerator: str
 ) -> watch.Report:
-    """Run the job of a job disk. A boot that stalls is started once more. Raises MachineError."""
+    """Run the job of a job disk. A boot that stalls is started once more. Raises MachineError, Unavailable."""
     for attempt in (1, 2):
         directory = place / f"boot-{attempt}"
         directory.mkdir()
@@ -46,9 +46,10 @@ def run(
         if ended != "stalled":
             break
         print(f"The guest did not begin its job (attempt {attempt} of 2)", file=sys.stderr, flush=True)
+    if ended == "stalled":
+        raise Unavailable("the guest does not boot")
     raise MachineError(
         {
-            "stalled": "the guest does not boot",
             "hung": f"the guest did not end its job in {deadlines.job:.0f} s, nor say why",
             "died": "the machine ended before its job did",
         }[ended]

@@ -114,9 +114,7 @@ def containerd(place: Path) -> str:
 
 def test_containerd_takes_the_runtime_class(containerd: str) -> None:
     plugins = tomllib.loads(containerd)["plugins"]
-    cri = next(
-        plugins[name] for name in plugins if name.startswith("io.containerd.") and "containerd" in plugins[name]
-    )
+    cri = next(plugins[name] for name in plugins if name.startswith("io.containerd.") and "containerd" in plugins[name])
     found = cri["containerd"]["runtimes"]["railcar"]
     assert found["runtime_type"] == "io.containerd.runc.v2"
     assert found["options"] == {"BinaryName": INSTALLED, "SystemdCgroup": True} | {
