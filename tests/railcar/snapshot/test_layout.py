@@ -94,7 +94,7 @@ def test_process_without_vdso_is_refused() -> None:
 def test_long_empty_runs_are_left_out_of_the_image() -> None:
     one, none = b"\1" + bytes(PAGE - 1), bytes(PAGE)
     assert runs(one + none * 3 + one) == [(0, 5, False)]
-    assert runs(one + none * 16 + one) == [(0, 1, False), (1, 17, True), (17, 18, False)]
+    assert runs(one + none * 32 + one) == [(0, 1, False), (1, 33, True), (33, 34, False)]
     assert runs(none * 2) == [(0, 2, True)]
     assert runs(b"") == []
 

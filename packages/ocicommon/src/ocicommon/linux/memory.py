@@ -51,5 +51,6 @@ def stop_heap() -> None:
     """Let the heap grow no further: from now on, malloc maps what it needs, and no longer expects one piece."""
     end = -(-word(symbol("__curbrk")) // _PAGE) * _PAGE
     syscall("mmap", _MMAP, end, _PAGE, 0, _MAP_PRIVATE_ANONYMOUS_FIXED_NOREPLACE, -1 & 2**64 - 1, 0)
-    pieces = [bytearray(100_000) for _ in range(8)]  # more than the heap has left, each less than malloc maps by itself
+    # More than the heap has left, each less than malloc would map by itself.
+    pieces = [bytearray(100_000) for _ in range(4)]
     del pieces
