@@ -1,4 +1,4 @@
-"""As much of util-linux' libmount as crun's tests use, which Debian has in no package: a mountinfo's lines by target."""
+"""As much of util-linux' libmount as crun's tests use, which no package of Debian has: a mountinfo by targets."""
 
 
 class FileSystem:
