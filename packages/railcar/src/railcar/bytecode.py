@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = os.path.join(_HOME, "railcar", "__pycache__", f"all.{sys.implementation.cache_tag}.bin")
 _PACKAGES = ("railcar", "ocicommon/linux")
+_STUB = "railcar.stub" + {"x86_64": ".x86_64", "aarch64": ".aarch64"}.get(os.uname().machine, "")
+_MAKING = (
+    "railcar.cgroups.create railcar.cgroups.group railcar.cgroups.mounts railcar.console ocicommon.linux.bpf "
+    f"ocicommon.linux.keyring ocicommon.linux.seccomp ocicommon.linux.sockets {_STUB}"
+)
 #: Commands that have a piece of their own, and what they import within functions each time.
 HOT = {
-    "create": "railcar.cgroups.create railcar.cgroups.group railcar.console ocicommon.linux.keyring "
-    "ocicommon.linux.seccomp ocicommon.linux.sockets",
-    "run": "railcar.cgroups.create railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
-    "ocicommon.linux.seccomp ocicommon.linux.sockets",
+    "create": _MAKING,
+    "run": f"{_MAKING} railcar.foreground",
     "exec": "railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
-    "ocicommon.linux.seccomp ocicommon.linux.sockets",
+    f"ocicommon.linux.seccomp ocicommon.linux.sockets {_STUB}",
     "start": "railcar.cgroups.group",
     "state": "railcar.cgroups.group",
     "kill": "",
@@ -40,7 +43,7 @@ railcar.__main__ railcar.bytecode railcar.library railcar.helper railcar.doctor 
 railcar.cli.help railcar.cli.completion railcar.cli.man railcar.cli.spec railcar.cli.doctor railcar.cli.validate
 railcar.cli.features railcar.cli.inspect railcar.cli.events railcar.cli.update railcar.cgroups.systemd
 railcar.cgroups.dbus railcar.cgroups.stats railcar.cgroups.update ocicommon.linux.seccomp.default
-ocicommon.linux.recording ocicommon.linux.netlink ocicommon.linux.bpf ocicommon.linux.loop
+ocicommon.linux.recording ocicommon.linux.netlink ocicommon.linux.loop
 """
 _LEFT_OUT = frozenset(_RARE.split())
 #: Bytes before the first piece.
