@@ -106,7 +106,7 @@ def inflate(
     outer = Hashing()
 
     def source() -> Iterator[bytes]:
-        for chunk in content.chunks(CHUNK // 4):
+        for chunk in content.chunks(STEP):
             outer.update(chunk)
             if advance:
                 advance(len(chunk))
@@ -139,6 +139,8 @@ def inflate(
     return Inflated(RegionContent(target.fd, 0, size, target), compression, outer_digest, inner_digest)
 
 
+STEP = CHUNK // 4
+"""Bytes that come out of a decoder at once: several run side by side."""
 ZSTD_STEP = 2048
 """Bytes given to zstd at once: a run-length block of 4 bytes makes 128 KiB, so this bounds memory at 64 MiB."""
 
@@ -173,7 +175,7 @@ def _steps(chunks: Iterable[bytes], compression: str, what: str) -> Iterator[byt
                 if not data.strip(b"\0"):
                     break
                 decoder = make[compression]()
-            out = decoder.decompress(data, CHUNK)
+            out = decoder.decompress(data, STEP)
             data = b""
             while out or not decoder.eof:
                 if out:
@@ -181,15 +183,15 @@ def _steps(chunks: Iterable[bytes], compression: str, what: str) -> Iterator[byt
                 if compression == "gzip":
                     if decoder.eof or not (tail := decoder.unconsumed_tail):
                         break
-                    out = decoder.decompress(tail, CHUNK)
+                    out = decoder.decompress(tail, STEP)
                 elif decoder.eof or decoder.needs_input:
                     break
                 else:
-                    out = decoder.decompress(b"", CHUNK)
+                    out = decoder.decompress(b"", STEP)
             if decoder.eof:
                 data = decoder.unused_data
                 decoder = None
-    while compression == "gzip" and decoder is not None and (out := decoder.decompress(b"", CHUNK)):
+    while compression == "gzip" and decoder is not None and (out := decoder.decompress(b"", STEP)):
         yield out
     if decoder is not None and not decoder.eof:
         raise InputError(f"{what} is cut off: its {compression} data has no end")
@@ -212,7 +214,7 @@ def _zstd(chunks: Iterable[bytes], what: str) -> Iterator[bytes]:
                 if decoder.eof:
                     data = decoder.unused_data
                     decoder = None
-            if waiting >= CHUNK // 4:
+            if waiting >= STEP:
                 yield b"".join(ready)
                 ready, waiting = [], 0
     yield b"".join(ready)
