@@ -184,11 +184,13 @@ def enter(crashcart: Path, image: Path) -> Callable[..., subprocess.CompletedPro
 
 @pytest.fixture(scope="session")
 def builder(crashcart: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Builds an image with these options into a directory of its own; skips where no package source answers."""
+    """Builds an image with these options, once for each name; skips where no package source answers."""
     base = tmp_path_factory.mktemp("build")
 
     def build(name: str, *options: str, umask: int = 0o022, **environment: str) -> Path:
         path = base / name
+        if path.exists():
+            return path
         words = [str(crashcart), "build", "-o", str(path), *options]
         found = {**os.environ, **environment}
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=280, env=found, umask=umask)

@@ -74,7 +74,7 @@ def test_image_is_the_same_for_two_users(
 ) -> None:
     needs_packer(kind)
     options = ["strace", "--format", kind]
-    mine = builder(f"root.{kind}", *options)
+    mine = builder(f"one.{kind}", *options)
     directory, user = other_user
     theirs = directory / f"other.{kind}"
     done = run([str(crashcart), "build", "-o", str(theirs), *options], cwd="/", umask=0o077, **user)
@@ -85,10 +85,9 @@ def test_image_is_the_same_for_two_users(
     assert theirs.read_bytes() == mine.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["erofs", "squashfs"])
-def test_tiny_image_is_small_in_either_format(kind: str, builder: Builder) -> None:
-    needs_packer(kind)
-    assert builder(f"tiny.{kind}", "--preset", "tiny", "--format", kind).stat().st_size <= 12 << 20
+def test_tiny_image_is_small_as_erofs_too(builder: Builder) -> None:
+    needs_packer("erofs")
+    assert builder("tiny.erofs", "--preset", "tiny", "--format", "erofs").stat().st_size <= 12 << 20
 
 
 def test_default_image_is_at_most_90_mb_and_has_what_the_list_promises(default_image: Path, crashcart: Path) -> None:

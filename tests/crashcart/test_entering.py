@@ -136,12 +136,17 @@ def test_pids_limit_that_is_reached_does_not_keep_us_out(containers: Containers,
     assert (done.returncode, done.stdout) == (0, "in\n")
 
 
-def test_paused_container_is_said_to_be_paused_and_resumed_on_demand(containers: Containers, enter: Enter) -> None:
+def test_paused_container_is_said_to_be_paused_and_resumed_on_demand(
+    containers: Containers, enter: Enter, crashcart: Path
+) -> None:
     container = containers()
     pause = ["runc", "--root", str(container.state), "pause", container.id]
     if subprocess.run(pause, capture_output=True, check=False).returncode:
         pytest.skip("needs a freezer that runc can use")
     try:
+        words = [str(crashcart), "list", "--json", "--root", str(container.state)]
+        listed = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        assert [one["status"] for one in listed if one["pid"] == container.pid] == ["paused"]
         done = enter(container, "echo", "in")
         assert (done.returncode, done.stdout) == (0, "in\n")
         assert "is paused: its processes stand still; --resume" in done.stderr

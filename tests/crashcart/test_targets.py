@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
@@ -106,6 +107,15 @@ def test_state_directory_is_searched_by_prefix(tmp_path: Path) -> None:
     (tmp_path / "broken" / "state.json").write_text("{")
     assert [one.id for one in state.look("", str(tmp_path), "")] == ["alpha", "beta"]
     assert [one.id for one in state.look("", str(tmp_path), "al")] == ["alpha"]
+
+
+def test_record_without_a_start_time_is_told_from_a_later_process_by_its_age(tmp_path: Path) -> None:
+    now = datetime.datetime.fromtimestamp(procfs.started(os.getpid()), datetime.UTC)
+    for name, created in (("now", now), ("old", now - datetime.timedelta(days=1))):
+        (tmp_path / name).mkdir()
+        record = {"ociVersion": "1.0.2", "pid": os.getpid(), "bundle": "/b", "created": created.isoformat()}
+        (tmp_path / name / "state.json").write_text(json.dumps(record))
+    assert [one.id for one in state.look("youki", str(tmp_path), "")] == ["now"]
 
 
 def test_containerd_bundle_is_understood_with_kubernetes_names(tmp_path: Path) -> None:

@@ -72,16 +72,20 @@ def docker(base: Path, root: Path) -> Iterator[tuple[str, str, int]]:
 
 
 @contextmanager
-def runc(base: Path, root: Path) -> Iterator[tuple[Path, str, int]]:
-    """(state directory, id, pid) of a container of runc's default configuration."""
+def runc(base: Path, root: Path, *, traces: bool = False) -> Iterator[tuple[Path, str, int]]:
+    """(state directory, id, pid) of a container of runc's default configuration; with ``traces``, it may trace."""
+    base = base / f"runc-{traces}"
     bundle, state = base / "bundle", base / "state"
-    bundle.mkdir()
+    bundle.mkdir(parents=True)
     subprocess.run(["runc", "spec", "--bundle", str(bundle)], check=True)
     config = json.loads((bundle / "config.json").read_text())
     config["process"] |= {"terminal": False, "args": SLEEP}
     config["root"] = {"path": str(root), "readonly": True}
+    if traces:
+        for kind in ("bounding", "effective", "permitted"):
+            config["process"]["capabilities"][kind].append("CAP_SYS_PTRACE")
     (bundle / "config.json").write_text(json.dumps(config))
-    id = f"crashcart-bench-{os.getpid()}"
+    id = f"crashcart-bench-{os.getpid()}-{traces}"
     words = ["runc", "--root", str(state)]
     with open(os.devnull, "r+b") as null:
         run = [*words, "run", "-d", "--pid-file", f"{base}/runc.pid", "--bundle", str(bundle), id]
@@ -120,6 +124,8 @@ def main() -> int:
         commands["nsenter"] = ["nsenter", "-t", str(pid), "-m", "-p", "-n", "-i", "-u", "/bin/true"]
         commands["crashcart by name"] = [*crashcart, "--root", str(state), name, "true"]
         commands["crashcart by pid"] = [*crashcart, str(pid), "true"]
+        _, _, tracing = stack.enter_context(runc(base, root, traces=True))
+        commands["crashcart, where it may be traced"] = [*crashcart, str(tracing), "true"]
         figures = {title: Figures() for title in commands}
         for argv in commands.values():
             timed(argv)

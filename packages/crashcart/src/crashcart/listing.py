@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from crashcart import targets
+from crashcart import procfs, targets
 from crashcart.targets.container import Container
 from crashcart.targets.times import age
 
@@ -13,7 +13,14 @@ _COLUMNS = ("ENGINE", "ID", "NAME", "PID", "IMAGE", "STATUS", "AGE")
 
 def rows(root: str | None = None) -> list[Container]:
     """All running containers, each process once."""
-    return targets.everything(root)
+    found = targets.everything(root)
+    for one in found:
+        try:
+            if procfs.is_frozen(one.pid):
+                one.status = "paused"
+        except OSError:
+            continue  # it has just ended
+    return found
 
 
 def as_data(containers: list[Container]) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from crashcart import procfs
 from crashcart.targets import places, records
 from crashcart.targets.container import Container, matches
 from crashcart.targets.times import seconds
@@ -19,6 +20,8 @@ DIRECTORIES = {
     "crun": ("/run/crun", "$RUNTIME/crun"),
     "youki": ("/run/youki", "$RUNTIME/youki"),
 }
+# Seconds between the start of a process and what its record says of it, at most.
+_CLOCKS_DIFFER = 60
 _FILES = ("state.json", "status")  # crun's is called status
 
 
@@ -44,12 +47,21 @@ def look(runtime: str, directory: str, text: str) -> list[Container]:
         for name in _FILES:
             try:
                 container = understand(records.read(os.path.join(path, name)), runtime, id, directory)
+                if container is not None and not _is_plausible(container):
+                    container = None
             except (OSError, *records.MISSHAPEN):
                 continue
             if container is not None:
                 found.append(container)
             break
     return found
+
+
+def _is_plausible(container: Container) -> bool:
+    """Whether the process of a record without a start time can be the one that is meant. OSError when it is gone."""
+    if container.start_time or not container.created:
+        return True
+    return abs(procfs.started(container.pid) - container.created) < _CLOCKS_DIFFER
 
 
 def understand(record: Any, runtime: str, id: str, place: str) -> Container | None:
