@@ -68,6 +68,20 @@ def test_wrong_package_preset_and_format_are_one_sentence(builder: Builder, tiny
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("options", [[], ["--offline"]])
+def test_image_is_built_without_a_network_once_its_packages_were_fetched(
+    options: list[str], builder: Builder, crashcart: Path, tmp_path: Path, can_mount: None
+) -> None:
+    needs_packer("squashfs")
+    before = builder("one.squashfs", "strace", "--format", "squashfs", TZ="UTC")
+    image = tmp_path / "offline.img"
+    words = [str(crashcart), "build", "-o", str(image), "strace", "--format", "squashfs", *options]
+    done = run(["unshare", "--net", *words])
+    assert done.returncode == 0, done.stderr
+    assert image.read_bytes() == before.read_bytes()
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("kind", ["erofs", "squashfs", "ext4"])
 def test_image_is_the_same_for_two_users(
     kind: str, builder: Builder, other_user: tuple[Path, dict[str, Any]], crashcart: Path

@@ -29,8 +29,8 @@ def end_children(table: int) -> None:
         for pid in _listed(table) if table >= 0 else _tried():
             try:
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            except OSError:
+                continue  # it has ended, or a security module forbids it
         time.sleep(_PAUSE)
 
 
@@ -59,7 +59,10 @@ def _listed(table: int) -> list[int]:
 
 def _tried() -> list[int]:
     """Our children without a procfs: of the numbers that were given out since we were born, those we may wait for."""
-    newest = os.fork()
+    try:
+        newest = os.fork()
+    except OSError:
+        return []  # at a limit, which what ends meanwhile may lift
     if newest == 0:
         os._exit(0)
     os.waitpid(newest, 0)

@@ -95,6 +95,7 @@ def build_image(
     ] = "",
     platform: Annotated[str, typer.Option(help="Such as linux/arm64; this machine's when left out.")] = "",
     no_man: Annotated[bool, typer.Option("--no-man", help="Leave manual pages out.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nobody: what was fetched before must do.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was built as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what was left out.")] = False,
 ) -> None:
@@ -103,7 +104,7 @@ def build_image(
 
     report.verbose = verbose
     try:
-        built = command.run(output, preset, packages or [], format, platform, manuals=not no_man)
+        built = command.run(output, preset, packages or [], format, platform, manuals=not no_man, offline=offline)
     except CrashcartError as error:
         _end(error)
     if json:

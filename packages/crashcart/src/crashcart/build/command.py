@@ -28,7 +28,14 @@ class _Task:
 
 
 def run(
-    output: str, preset: str, packages: list[str], format: str, platform: str, *, manuals: bool = True
+    output: str,
+    preset: str,
+    packages: list[str],
+    format: str,
+    platform: str,
+    *,
+    manuals: bool = True,
+    offline: bool = False,
 ) -> dict[str, Any]:
     """Build an image; what came of it. CrashcartError when smith is not installed, and for all that goes wrong."""
     try:
@@ -41,7 +48,7 @@ def run(
             f"building images needs smith ({error}): install `crashcart[build]`, or use --dir with a directory"
         ) from error
     kind = format or (recipes.FORMATS.get(preset) if not packages else None) or "erofs"
-    order = make.Order(output, make.recipe(preset, packages), kind, platform, manuals)
+    order = make.Order(output, make.recipe(preset, packages), kind, platform, manuals, offline)
     try:
         built = make.build(order, Cache(), _Told())
     except SmithError as error:

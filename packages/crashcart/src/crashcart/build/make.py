@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,22 @@ from crashcart.build import generated, pack, recipes
 from crashcart.build.select import Selection, names_of
 from crashcart.errors import CrashcartError
 
+# How smith begins to say that it got no index at all.
+_NOBODY = "no package source answers"
 DESCRIPTION = ".crashcart.json"
 
 
 @dataclass(slots=True)
 class Order:
-    """What to build. ``platform`` is ``os/arch``; it and ``repositories`` are this machine's when empty."""
+    """What to build. ``platform`` is ``os/arch``; it and ``repositories`` are this machine's when empty.
+    With ``offline`` nothing is asked: what was fetched before must do."""
 
     output: str
     recipe: recipes.Recipe
     format: str = "erofs"
     platform: str = ""
     manuals: bool = True
+    offline: bool = False
     repositories: tuple[Repository, ...] = ()
     directory: str = "."
 
@@ -73,11 +77,9 @@ def build(order: Order, cache: Cache, progress: Progress) -> Built:
         platform=order.platform,
         repositories=order.repositories,
         directory=order.directory,
+        fast=order.offline,
     )
-    try:
-        source = deb.load(spec, cache, progress)
-    except SmithError as error:
-        raise CrashcartError(str(error)) from error
+    source = _load(spec, cache, progress)
     selection = select(source, order, data)
     document = describe(source, selection, order.format)
     with tempfile.TemporaryDirectory(prefix=".crashcart-build-", dir=output.parent) as scratch:
@@ -93,6 +95,20 @@ def build(order: Order, cache: Cache, progress: Progress) -> Built:
         os.replace(made, output)
     size = output.stat().st_size
     return Built(str(output), size, unpacked, len(selection.image), document, selection.notes)
+
+
+def _load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
+    """The packages; where no source answers, those of which was heard last. SmithError."""
+    try:
+        return deb.load(spec, cache, progress)
+    except SmithError as error:
+        if spec.fast or not str(error).startswith(_NOBODY):
+            raise
+        progress.note(f"{error}; what they said last is taken")
+        try:
+            return deb.load(replace(spec, fast=True), cache, progress)
+        except SmithError:
+            raise error from None
 
 
 def select(source: SourceResult, order: Order, data: list[str]) -> Selection:
