@@ -66,6 +66,8 @@ class Round:
 
     def turn(self, number: int, short: Path, long: Path) -> None:
         container = f"bench-{self.name}-{number}"
+        for bundle in (short, long):
+            bundles.clear_devices(bundle)
         self.call("run", "--bundle", str(short), container)
         self.call("create", "--bundle", str(long), container)
         pid = self.pid(container)
@@ -80,6 +82,7 @@ class Round:
 
     def life(self, container: str, bundle: Path) -> None:
         """create, start, the end of a short program, delete: one figure, without the question for the pid."""
+        bundles.clear_devices(bundle)
         time.sleep(self.pause)
         program = [self.program, "--root", str(self.place / f"state-{self.name}")]
         parts = [timed([*program, "create", "--bundle", str(bundle), container])]
