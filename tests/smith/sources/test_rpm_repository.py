@@ -62,6 +62,9 @@ useradd -r -d /var/lib/feature -s /sbin/nologin featured || :
 %post
 /usr/sbin/alternatives --install /usr/bin/tool tool /usr/bin/feature 10 \
   --follower /usr/bin/tool2 tool2 /usr/bin/h1
+%post sub -p <lua>
+print("lua")
+%pre sub -p /bin/sh
 %install
 mkdir -p %{buildroot}/usr/bin %{buildroot}/etc/feature
 mkdir -p %{buildroot}/usr/share/licenses/feature %{buildroot}/var/log/feature
@@ -298,6 +301,20 @@ def test_the_packages_of_a_root_are_read_from_rpms_own_database(load: Any, repos
         assert (package.source, package.family) == (built[name].source, "rpm")
     assert "usr/bin/feature" in found["feature"].files
     assert found["gamma"].files == ("usr/share/gamma",)
+
+
+@needs_rpmbuild
+def test_scriptlets_are_told_with_their_interpreters(load: Any) -> None:
+    found = {(each.package, each.name): each for each in load("feature", "feature-sub").scripts}
+    assert {key: each.interpreter for key, each in found.items()} == {
+        ("feature", "pre"): "/bin/sh",
+        ("feature", "post"): "/bin/sh",
+        ("feature-sub", "pre"): "/bin/sh",
+        ("feature-sub", "post"): "<lua>",
+    }
+    assert found["feature-sub", "pre"].body == b""
+    assert b"useradd" in found["feature", "pre"].body
+    assert found["feature", "post"].arguments == ("1",)
 
 
 @needs_rpmbuild
