@@ -219,11 +219,10 @@ def finish(job: "Job") -> None:
         argv.append(strings([b"railcar", path, *process.arguments]))
         if load is not None:
             identity.limit(process)
+        tracing.mark("identity")  # a filter may not let the clock be asked, where that takes a system call
 
     _pass_on(job, True)
     identity.become(process, load, look_up, stub=True)
-    if load is None:  # a filter may not let the clock be asked, where that takes a system call
-        tracing.mark("identity")
     # A change of ids cleared it; a failing host side takes the child with it until the state is written.
     set_parent_death_signal(9)
     job.channel.ask(handshake.READY, job.told)
