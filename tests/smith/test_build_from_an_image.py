@@ -244,7 +244,13 @@ def test_skopeo_umoci_and_podman_read_it(
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["out.tar", "out.tar.gz"])
 def test_podman_loads_it(
-    run_smith: Any, make_image: Any, busybox: bytes, tool: Any, name: str, request: pytest.FixtureRequest
+    run_smith: Any,
+    make_image: Any,
+    busybox: bytes,
+    tool: Any,
+    name: str,
+    request: pytest.FixtureRequest,
+    read_image: Any,
 ) -> None:
     podman = tool("podman")
     simple(make_image, busybox, run_smith.folder)
@@ -262,6 +268,35 @@ def test_podman_loads_it(
     )
     assert done.returncode == 0, done.stderr
     assert "Loaded image" in done.stdout
+    store = f'[storage]\ndriver = "vfs"\ngraphroot = "{run_smith.folder}/storage"\nrunroot = "{runroot}"\n'
+    (run_smith.folder / "storage.conf").write_text(store)
+    name = done.stdout.split("Loaded image: ")[1].split()[0]
+    run_smith.yaml(f"package: containers-storage:{name}\npaths: [/bin/sh]\n")
+    run_smith("-i", "again.tar", CONTAINERS_STORAGE_CONF=str(run_smith.folder / "storage.conf"))
+    assert read_image(run_smith.folder / "again.tar").content("usr/bin/busybox") == busybox
+
+
+def test_dockers_store_is_read_by_docker_itself(
+    run_smith: Any, make_image: Any, busybox: bytes, read_image: Any
+) -> None:
+    folder = run_smith.folder
+    simple(make_image, busybox, folder)
+    (folder / "bin").mkdir()
+    docker = folder / "bin/docker"
+    docker.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $4" = "save --output base:1" ] && exec cp {folder}/in.tar "$3"\n'
+        "echo Error response from daemon: no such image >&2; exit 1\n"
+    )
+    docker.chmod(0o755)
+    path = f"{folder}/bin:{run_smith.environment['PATH']}"
+    run_smith.yaml("package: docker-daemon:base:1\npaths: [/bin/sh]\n")
+    run_smith("-i", "out.tar", PATH=path)
+    assert read_image(folder / "out.tar").content("usr/bin/busybox") == busybox
+    run_smith.yaml("package: docker-daemon:absent\npaths: [/bin/sh]\n")
+    assert "docker save absent: Error response from daemon: no such image" in run_smith(code=1, PATH=path).stderr
+    docker.unlink()
+    if shutil.which("docker", path=path) is None:
+        assert "docker is not installed, and 'absent' is in its store" in run_smith(code=4, PATH=path).stderr
 
 
 def test_the_same_bytes_everywhere(run_smith: Any, make_image: Any, busybox: bytes, read_image: Any) -> None:
