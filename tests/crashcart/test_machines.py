@@ -37,8 +37,26 @@ def name() -> str:
     return f"cctest{os.getpid()}"
 
 
+def _groups() -> set[Path]:
+    """cgroups that these engines make at the top, and leave there."""
+    top = Path("/sys/fs/cgroup")
+    return {path for name in ("lxc.*", "payload", "supervisor") for path in (*top.glob(name), *top.glob(f"*/{name}"))}
+
+
 @pytest.fixture
-def nspawn(root: Path, name: str, tmp_path: Path) -> Iterator[int]:
+def groups() -> Iterator[None]:
+    """Takes away the cgroups that are left."""
+    before = _groups()
+    yield
+    for group in _groups() - before:
+        try:
+            group.rmdir()
+        except OSError:
+            continue  # another machine of this name of a group has come meanwhile
+
+
+@pytest.fixture
+def nspawn(root: Path, name: str, tmp_path: Path, groups: None) -> Iterator[int]:
     need("systemd-nspawn", "unshare")
     words = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--link-journal=no", "-M", name]
     words += ["-D", str(root), "/bin/sh", "-c", "echo up > /tmp/up; exec sleep 100000"]
@@ -69,7 +87,7 @@ def nspawn(root: Path, name: str, tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.fixture
-def lxc(root: Path, name: str, tmp_path: Path) -> Iterator[int]:
+def lxc(root: Path, name: str, tmp_path: Path, groups: None) -> Iterator[int]:
     need("lxc-start", "lxc-info", "lxc-stop")
     path = tmp_path / "lxc"
     (path / name).mkdir(parents=True)
