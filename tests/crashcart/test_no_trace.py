@@ -102,6 +102,7 @@ STEPS = [
     ("capset", 1),
     ("seccomp", 1),
     ("recvmsg", 3),
+    ("sendto", 6),  # the supervisor is about to say that the command runs
 ]
 
 

@@ -9,14 +9,32 @@ import _signal as signal  # type: ignore[import-not-found]  # signal imports enu
 import os
 import time
 
+from ocicommon.linux.sockets import send_fds
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Iterable
 
 _WALL = 0x40000000  # also those that a clone(2) made without SIGCHLD
 # A tracer in the container can keep a killed process from ever being taken in.
 SECONDS = 10.0
 _PAUSE = 0.002
+
+
+def own_namespaces() -> int:
+    """Our directory of namespaces in the host's procfs, to be asked when we have entered them."""
+    return os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def tell_mount_namespace(control: _socket.socket, own: int) -> None:
+    """Say which it is before there is a command: whoever is killed then, the rest is found by it. Closes ``own``."""
+    fd = os.open("mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
+    os.close(own)
+    try:
+        send_fds(control, b"mounts", [fd])
+    finally:
+        os.close(fd)
 
 
 def end_children(table: int) -> None:

@@ -13,14 +13,12 @@ import os
 
 from ocicommon.linux import capabilities, files, mounts, namespaces, process, sealing
 from ocicommon.linux.errors import SyscallError
-from ocicommon.linux.sockets import send_fds
 
 from crashcart import kernel, procfs, report
 from crashcart.errors import CrashcartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
     from collections.abc import Iterator
 
     from crashcart.entry import Entry
@@ -122,21 +120,6 @@ def process_table(pid_namespace: int) -> int:
             os.close(tree)
     except OSError:
         return -1
-
-
-def own_namespaces() -> int:
-    """Our directory of namespaces in the host's procfs, to be asked when we have entered them."""
-    return os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def tell_mount_namespace(control: _socket.socket, own: int) -> None:
-    """Say which it is before there is a supervisor, which may be over before it can be asked; closes ``own``."""
-    fd = os.open("mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
-    os.close(own)
-    try:
-        send_fds(control, b"mounts", [fd])
-    finally:
-        os.close(fd)
 
 
 def restrict(privileges: Privileges) -> None:

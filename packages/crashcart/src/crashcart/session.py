@@ -220,11 +220,6 @@ class Session:
             self.running = True
             if self.unborn:
                 self._take_over(os.waitpid(self.pid, 0)[1])
-            if not self.plan.guarded and self.mount_namespace < 0:
-                try:
-                    self.mount_namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-                except OSError:
-                    self.mount_namespace = -1
         elif word == b"failed":
             code, _, text = rest.partition(b" ")
             self.told = (_exit_code(code), text.decode("utf-8", "surrogateescape"))

@@ -8,7 +8,7 @@ has left before it ends itself. All that it says goes to crashcart over one sock
 
     step NAME              what is about to be done
     terminal               with the controlling end of the command's terminal
-    mounts                 with the session's mount namespace, where the supervisor is yet to be born
+    mounts                 with the session's mount namespace
     running                the command has been executed
     note TEXT              a remark, for -v
     ended CODE             the command has ended; what it left is about to
@@ -63,7 +63,7 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         report.through = lambda text: _send(control, b"note " + text.encode("utf-8", "surrogateescape"))
         _close_others(plan, control, streams)
         os.setsid()
-        own = guarded.own_namespaces() if plan.guarded else -1
+        own = ending.own_namespaces()
         say("process table")
         table = guarded.process_table(plan.entry.fds["pid"]) if plan.guarded else _process_table()
         say("namespaces")
@@ -86,8 +86,8 @@ def run(plan: Plan, control: _socket.socket, streams: list[int]) -> int:
         os.chdir("/")
         plan.entry.close()
         plan.tools.close()
+        ending.tell_mount_namespace(control, own)
         if plan.guarded:
-            guarded.tell_mount_namespace(control, own)
             guarded.restrict(plan.privileges)
             guarded.born()
             process.set_parent_death_signal(signal.SIGKILL)
