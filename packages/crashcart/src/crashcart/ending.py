@@ -24,7 +24,7 @@ _PAUSE = 0.002
 
 def own_namespaces() -> int:
     """Our directory of namespaces in the host's procfs, to be asked when we have entered them."""
-    return os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open("/proc/self/ns", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def tell_mount_namespace(control: _socket.socket, own: int) -> None:
