@@ -123,6 +123,22 @@ def test_wrong_password_is_one_sentence_without_it(server: Server, tokens: Token
     assert "not-this" not in str(caught.value)
 
 
+def test_a_registry_that_sends_back_what_it_got_reveals_nothing(server: Server, tmp_path: Path) -> None:
+    def echo(handler: Handler, count: int) -> bool:
+        sent = handler.headers.get("Authorization")
+        if sent is None:
+            handler.reply(401, b"{}", WWW_Authenticate='Basic realm="x"')
+        else:
+            handler.reply(403, f"{sent} {base64.b64decode(sent[6:]).decode()}".encode())
+        return True
+
+    server.hooks.append(echo)
+    with pytest.raises(Denied) as caught:
+        pull(f"http://user:s3cr3t@{server.host}/r", tmp_path / "out.tar", options=Options(retry=RETRY))
+    assert "s3cr3t" not in str(caught.value)
+    assert base64.b64encode(b"user:s3cr3t").decode() not in str(caught.value)
+
+
 def test_token_that_expires_in_the_middle_of_a_push_is_renewed(server: Server, tokens: Tokens, tmp_path: Path) -> None:
     layout, entry = images.simple()
     tokens.uses = 4

@@ -220,6 +220,16 @@ def test_manifest_of_another_digest_is_refused(server: Server, tmp_path: Path) -
         (b'{"schemaVersion":2,"config":{"digest":"sha256:../../etc/passwd","size":1}}', "is not a digest"),
         (b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":-1}}', "has the size -1"),
         (b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":"1"}}', "has the size '1'"),
+        (b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":1e400}}', "has the size inf"),
+        (b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":NaN}}', "has the size nan"),
+        (
+            b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":' + b"9" * 18 + b"}}",
+            "the size 9",
+        ),
+        (
+            b'{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":' + b"9" * 30 + b"}}",
+            "the size 9",
+        ),
         (
             b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","layers":[]}',
             "is not what its media",
@@ -344,13 +354,25 @@ def test_giant_headers_are_refused(server: Server, tmp_path: Path) -> None:
 
 def test_no_http_at_all_is_one_sentence(server: Server, tmp_path: Path) -> None:
     def nonsense(handler: Handler, count: int) -> bool:
-        handler.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+        handler.wfile.write(b"SSH-2.0-\x1b]0;title\x07OpenSSH\r\n\r\n")
         handler.cut()
         return True
 
     server.hooks.append(nonsense)
-    with pytest.raises(RegistryError, match="connection"):
+    with pytest.raises(RegistryError, match="connection") as caught:
         pull(f"http://{server.host}/r", tmp_path / "out.tar", options=PATIENT)
+    assert str(caught.value).isprintable()
+
+
+def test_an_answer_that_announces_too_much_is_left_at_once(server: Server, tmp_path: Path) -> None:
+    def promising(handler: Handler, count: int) -> bool:
+        handler.reply(200, b"{}", Content_Length=str(10**20))
+        return True
+
+    server.hooks.append(promising)
+    with pytest.raises(RegistryError, match="longer than"):
+        pull(f"http://{server.host}/r", tmp_path / "out.tar", options=PATIENT)
+    assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize(

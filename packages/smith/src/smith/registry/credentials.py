@@ -38,7 +38,8 @@ class Credential:
     @property
     def secrets(self) -> list[str]:
         """What must never be shown."""
-        words = (self.password, self.identity_token, self.registry_token)
+        encoded = self.basic.removeprefix("Basic ") if self.user else ""
+        words = (encoded, self.password, self.identity_token, self.registry_token)
         return [word for word in words if word]
 
 

@@ -37,6 +37,8 @@ PARALLEL = 4
 _DEPTH = 4
 _MANY = 4096
 _MANIFEST_BYTES = 16 << 20
+_BLOB_BYTES = 1 << 50
+"""More than any disk holds, and less than what overflows in an offset."""
 Check = Callable[[Registry, str], object]
 
 
@@ -177,7 +179,7 @@ def _add(made: Plan, manifest: Manifest, registry: Registry, depth: int) -> None
     for descriptor in [document.get("config"), *(layers if isinstance(layers, list) else [])]:
         digest = _digest(descriptor, registry)
         size = descriptor.get("size")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _BLOB_BYTES:
             raise RegistryError(f"{registry.address}: the blob {digest} has the size {size!r}")
         known = made.blobs.setdefault(digest, descriptor)
         if known["size"] != size:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from smith.errors import UsageError
 from smith.registry.address import is_loopback, origin, shown
-from smith.registry.errors import Broken, RegistryError
+from smith.registry.errors import SHOWN, Broken, RegistryError
 
 TIMEOUT = 60.0
 REDIRECTS = 8
@@ -60,6 +60,8 @@ class Response:
 
     def read(self, limit: int) -> bytes:
         """The whole body, which must not have more than `limit` bytes. Raises RegistryError, Broken."""
+        if (self.length or 0) > limit:
+            raise RegistryError(f"{shown(self.url)}: the answer is longer than {limit} bytes")
         pieces: list[bytes] = []
         room = memoryview(bytearray(min(limit + 1, CHUNK)))
         total = 0
@@ -119,7 +121,9 @@ def broken(error: Exception, doing: str, url: str) -> RegistryError:
         return RegistryError(f"{where}: the answer's headers are too large")
     if isinstance(error, OSError):
         return Broken(f"{where}: the connection failed while {doing}: {error.strerror or error}")
-    return Broken(f"{where}: the connection ended while {doing}: {error or type(error).__name__}")
+    # What is no HTTP is repeated in the error: as one short line.
+    said = "".join(char if char.isprintable() else " " for char in str(error))[:SHOWN].strip()
+    return Broken(f"{where}: the connection ended while {doing}: {said or type(error).__name__}")
 
 
 def tls(cacert: str | os.PathLike[str] | None = None, *, insecure: bool = False) -> ssl.SSLContext:
