@@ -280,7 +280,16 @@ class Builder:
         if not in_place:
             mounts.attach(fd, target)
         os.close(target)
+        if mount.type == "mqueue" and self.plan.label:
+            self._label(mount, fd)
         self._after(mount, fd)
+
+    def _label(self, mount: Mount, fd: int) -> None:
+        """Give the mount label to a filesystem that takes none as an option, but as an attribute of its directory."""
+        try:
+            os.setxattr(f"/proc/self/fd/{fd}", "security.selinux", os.fsencode(self.plan.label) + b"\0")
+        except OSError as error:
+            raise StepError(mount.name(), f"linux.mountLabel {self.plan.label}", error.errno or 0) from None
 
     def _keep_proc(self, mount: Mount, made: int) -> None:
         """Keep the descriptor of a new procfs for sysctl, where it can take the parameters.
