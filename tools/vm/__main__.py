@@ -14,7 +14,7 @@ from vm.errors import MachineError, Unavailable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: What `--short` runs: the tests for what only such a machine has, in a guest with each security module.
-SHORT = {"apparmor": ["tests/railcar/vm"]}
+SHORT = {"apparmor": ["tests/railcar/vm"], "selinux": ["tests/railcar/vm/test_selinux.py"]}
 
 
 def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
