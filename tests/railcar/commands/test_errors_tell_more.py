@@ -45,6 +45,8 @@ def test_a_program_that_cannot_run(runner: Any, bundle: Any, kind: str) -> None:
     program.chmod(0o755)
     said = refused(runner, made)
     hint, ending = PROGRAMS[kind]
+    if kind == "foreign" and Path("/proc/sys/fs/binfmt_misc/status").exists():
+        hint = "neither a program for this machine"  # an emulator might take it, so it is left to the kernel
     assert f"exec: /tmp/{kind}: " in said
     assert hint in said
     assert said.endswith(ending)
