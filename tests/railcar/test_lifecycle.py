@@ -196,6 +196,27 @@ def test_creates_starts_and_deletes_of_one_id_at_once_leave_nothing(runner: Any,
         assert not (runner.root / name).exists()
 
 
+def test_a_directory_that_another_create_has_made_anew_is_not_taken(tmp_path: Path, monkeypatch: Any) -> None:
+    """Two creates and a delete of one id: the first's directory was removed, and the second's stands in its place."""
+    from railcar import state
+    from railcar.errors import RailcarError
+
+    made = state._make
+
+    def replaced(root: str, container_id: str) -> str:
+        path = made(root, container_id)
+        os.rmdir(path)
+        monkeypatch.setattr(state, "_make", made)
+        os.close(state.claim(root, container_id))
+        state.write(os.path.join(path, state.INTENT), b"{}")
+        return path
+
+    monkeypatch.setattr(state, "_make", replaced)
+    with pytest.raises(RailcarError, match="container with given ID already exists"):
+        state.claim(str(tmp_path), "box")
+    assert (tmp_path / "box" / state.INTENT).exists()
+
+
 def test_failing_create_leaves_nothing(runner: Any, bundle: MakeBundle) -> None:
     for change in (
         {"mounts": [{"destination": "/tmp", "type": "tmpfs", "source": "t", "options": ["size=nonsense"]}]},

@@ -53,7 +53,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
 
         late = guarded.late(plans, options.preserve)
     creation = _Creation(root, container_id, plans, options, late)
-    state.make(root, container_id)
+    creation.lock = state.claim(root, container_id)
     try:
         return creation.run(relay)
     except BaseException as error:
@@ -100,7 +100,6 @@ class _Creation:
 
     def run(self, relay: bool) -> Created:
         record, plans, options = self.record, self.plans, self.options
-        self.lock = state.lock(record.root, record.container_id)
         record.save()
         tracing.mark("intent")
         self.channel = channel = handshake.Channel()

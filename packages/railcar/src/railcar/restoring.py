@@ -41,10 +41,9 @@ def restore(
     checkpointing.directory(request.work)
     plans = plan(loaded, container_id, options)
     creation = creating._Creation(root, container_id, plans, options)
-    state.make(root, container_id)
+    lock = state.claim(root, container_id)
     try:
         record = creation.record
-        lock = state.lock(root, container_id)
         record.save()
         state.write(record.path(state.CONFIG), loaded.raw)
         if plans.cgroup is not None:

@@ -238,8 +238,32 @@ def write(path: str, data: bytes, mode: int = 0o600) -> None:
         os.close(fd)
 
 
-def make(root: str, container_id: str) -> str:
-    """Make the state directory of a new container; its path. Raises RailcarError."""
+def claim(root: str, container_id: str) -> int:
+    """Make the state directory of a new container, and take its lock. Raises RailcarError; then nothing of it is ours.
+
+    Between the two a delete may take the directory away and another create make it anew: its owner is who comes first
+    to the lock, and the intent tells.
+    """
+    path = _make(root, container_id)
+    try:
+        fd = lock(root, container_id)
+    except ContainerMissing:
+        raise RailcarError(f"container {container_id} was deleted while it was being created") from None
+    if os.path.lexists(os.path.join(path, INTENT)):
+        os.close(fd)
+        raise _taken(root, container_id)
+    return fd
+
+
+def _taken(root: str, container_id: str) -> RailcarError:
+    return RailcarError(
+        f'container "{container_id}" is already in {root}: delete it or choose another id: '
+        "container with given ID already exists"
+    )
+
+
+def _make(root: str, container_id: str) -> str:
+    """The path of the new directory."""
     check_id(container_id)
     path = os.path.join(root, container_id)
     try:
@@ -249,10 +273,7 @@ def make(root: str, container_id: str) -> str:
             os.makedirs(root, 0o711, exist_ok=True)
             os.mkdir(path, 0o700)
     except FileExistsError:
-        raise RailcarError(
-            f'container "{container_id}" is already in {root}: delete it or choose another id: '
-            "container with given ID already exists"
-        ) from None
+        raise _taken(root, container_id) from None
     except OSError as error:
         raise RailcarError(f"cannot make the state directory {path} (see --root): {error.strerror}") from None
     return path
