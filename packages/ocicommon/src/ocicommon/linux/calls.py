@@ -38,6 +38,7 @@ _TABLE = {
     "ioctl": (16, 29),
     "fcntl": (72, 25),
     "ptrace": (101, 117),
+    "get_robust_list": (274, 100),
     "capget": (125, 90),
     "capset": (126, 91),
     "personality": (135, 92),

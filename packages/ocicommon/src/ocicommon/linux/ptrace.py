@@ -1,19 +1,27 @@
-"""Another process held for a moment, and its seccomp filters. ptrace(2)."""
+"""Another process held for a moment: its seccomp filters, and on x86_64 its registers. ptrace(2)."""
 
 from __future__ import annotations
 
 import errno
+import os
 import struct
 
-from ocicommon.linux.calls import buffer, call
+from ocicommon.linux.calls import address, buffer, call
 from ocicommon.linux.errors import SyscallError
 
+_GETREGS = 12
+_ATTACH = 16
 _DETACH = 17
 _SEIZE = 0x4206
 _INTERRUPT = 0x4207
 _GET_FILTER = 0x420C
 _GET_METADATA = 0x420D
 _INSTRUCTION = 8  # bytes of a struct sock_filter
+#: struct user_regs_struct of x86_64, sys/user.h
+REGISTERS = (
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)  # fmt: skip
 
 
 def seize(pid: int) -> None:
@@ -50,3 +58,23 @@ def filters(pid: int) -> list[tuple[bytes, int]]:
                 return found
             raise
         found.append((bytes(program.raw), struct.unpack("QQ", metadata.raw)[1]))
+
+
+def stop(pid: int) -> None:
+    """Attach to a child of ours and wait until it has stopped."""
+    call("ptrace", _ATTACH, pid, 0, 0, subject=f"attach to {pid}")
+    os.waitpid(pid, 0)
+
+
+def registers(pid: int) -> dict[str, int]:
+    """The registers of a stopped thread, by name; on x86_64 only."""
+    found = buffer(8 * len(REGISTERS))
+    call("ptrace", _GETREGS, pid, 0, found, subject=f"registers of {pid}")
+    return dict(zip(REGISTERS, struct.unpack(f"<{len(REGISTERS)}Q", found.raw), strict=True))
+
+
+def robust_list(pid: int) -> int:
+    """Where a process's list of robust mutexes begins. get_robust_list(2)"""
+    found = buffer(16)
+    call("get_robust_list", pid, address(found), address(found) + 8, subject=str(pid))
+    return int.from_bytes(found.raw[:8], "little")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from ocicommon.linux import tracing
+from ocicommon.linux import ptrace
 from ocicommon.linux.errors import SyscallError
 
 from railcar import snapshot
@@ -159,8 +159,8 @@ def _await_read(pid: int) -> None:
 
 def _look(pid: int, heap_end: int, rseq: int) -> tuple[layout.Layout, list[Identity]]:
     try:
-        tracing.stop(pid)
-        registers, robust_list = tracing.registers(pid), tracing.robust_list(pid)
+        ptrace.stop(pid)
+        registers, robust_list = ptrace.registers(pid), ptrace.robust_list(pid)
     except SyscallError as error:
         raise Refused(f"the kernel does not let its maker look at a process: {error}") from None
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as file:
