@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from railcar import cgroups
+from railcar.cgroups import driver
 
 V1 = (
     """\
@@ -80,7 +81,7 @@ def here(name: str) -> Iterator[cgroups.layout.Layout]:
     if not _writable(layout):
         pytest.skip("needs root and writable cgroup v1 hierarchies")
     yield layout
-    cgroups.from_record(cgroups.plan(layout, name, "/" + name, {}).record()).destroy()
+    driver.destroy(cgroups.from_record(cgroups.plan(layout, name, "/" + name, {}).record()))
 
 
 @pytest.fixture
@@ -118,6 +119,8 @@ def pure_v2(tmp_path: Path, name: str) -> Callable[[str], str]:
         head = f"""
             import os, sys
             from railcar import cgroups
+            from railcar.cgroups import driver
+            from railcar.cgroups.create import create
             layout = cgroups.layout.find()
             name = {name!r}
             controllers = layout.unified_controllers

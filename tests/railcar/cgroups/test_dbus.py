@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from railcar import cgroups
-from railcar.cgroups import dbus, properties
+from railcar.cgroups import dbus, driver, properties
+from railcar.cgroups.create import create
+from railcar.cgroups.update import update
 from railcar.errors import RailcarError
 
 
@@ -176,10 +178,10 @@ def test_line_87_a_scope_is_made_filled_changed_and_stopped(here, name, manager,
         here, "box", "user.slice:railcar:box", resources, systemd=True, rootless=True, annotations=annotations
     )
     pid = sleeper()
-    group = plan.create()
+    group = create(plan)
     assert not group.exists()
     try:
-        group.add(pid)
+        driver.join(group, pid)
         assert group.pids() == [pid]
         assert group.paths["pids"].endswith(f"/{name}/user.slice/railcar-box.scope")
         assert Path(group.paths["memory"], "memory.limit_in_bytes").read_text() == f"{128 << 20}\n"
@@ -191,16 +193,16 @@ def test_line_87_a_scope_is_made_filled_changed_and_stopped(here, name, manager,
         assert found["Delegate"] == ("b", True)
         assert found["TimeoutStopUSec"] == ("t", 5_000_000)
         assert found["CPUShares"] == ("t", 512)
-        group.apply_late()
+        driver.apply_late(group)
         assert Path(group.paths["pids"], "pids.max").read_text() == "30\n"
         assert played.calls[-1] == ("SetUnitProperties", ["railcar-box.scope", True, played.calls[-1][1][2]])
         assert dict(played.calls[-1][1][2])["TasksMax"] == ("t", 30)
-        group.update({"cpu": {"shares": 256}})
+        update(group, {"cpu": {"shares": 256}})
         assert Path(group.paths["cpu"], "cpu.shares").read_text() == "256\n"
         assert played.calls[-1][0] == "SetUnitProperties"
     finally:
         group.kill()
-        cgroups.from_record(group.record()).destroy()
+        driver.destroy(cgroups.from_record(group.record()))
         group.close()
         for hierarchy in here.hierarchies:
             for path in (f"/{name}/user.slice", f"/{name}"):
@@ -216,7 +218,7 @@ def test_a_job_that_fails_is_told(v2, name, manager):
     manager(result="failed")
     plan = cgroups.plan(v2, "box", "", {}, systemd=True, rootless=True)
     with pytest.raises(RailcarError, match=r"did not start the unit railcar-box\.scope: its job ended with 'failed'"):
-        plan.create().add(1)
+        driver.join(create(plan), 1)
 
 
 def test_without_systemd_the_error_says_what_was_tried(v2, monkeypatch, tmp_path):
@@ -224,7 +226,7 @@ def test_without_systemd_the_error_says_what_was_tried(v2, monkeypatch, tmp_path
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     plan = cgroups.plan(v2, "box", "", {}, systemd=True, rootless=True)
     with pytest.raises(RailcarError, match=r"cannot reach the user's systemd \(D-Bus: .*/none: No such file"):
-        plan.create().add(1)
+        driver.join(create(plan), 1)
 
 
 def test_line_87_limits_as_properties():

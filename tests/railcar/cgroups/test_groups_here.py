@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from railcar import cgroups
+from railcar.cgroups import driver
+from railcar.cgroups.create import create
+from railcar.cgroups.update import update
 from railcar.errors import RailcarError
 
 pytestmark = pytest.mark.root
@@ -18,17 +21,17 @@ def value(group, controller, file):
 
 def test_a_group_is_made_and_removed_in_every_hierarchy(here, name):
     """Checklist 86."""
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     assert all(os.path.isdir(path) for path in group.paths.values())
     assert len(group.task_fds) == len({path for key, path in group.paths.items() if key != "unified"})
-    cgroups.from_record(group.record()).destroy()
+    driver.destroy(cgroups.from_record(group.record()))
     group.close()
     assert not any(os.path.exists(path) for path in group.paths.values())
 
 
 def test_parents_that_were_made_go_with_the_group(here, name):
-    group = cgroups.plan(here, name, f"/{name}/a/b", {}).create()
-    group.destroy()
+    group = create(cgroups.plan(here, name, f"/{name}/a/b", {}))
+    driver.destroy(group)
     assert not any(os.path.exists(os.path.join(hierarchy.mount, name)) for hierarchy in here.hierarchies)
 
 
@@ -68,18 +71,18 @@ LIMITS = [
 )
 def test_lines_92_to_120_reach_the_kernel(here, name, line, resources, controller, file, expected):
     """Checklist 92 to 94, 97, 99, 101 to 104, 107 to 109, 120 on this kernel."""
-    bare = cgroups.plan(here, name, "/" + name, {}).create()
+    bare = create(cgroups.plan(here, name, "/" + name, {}))
     there = controller in bare.paths and os.path.exists(f"{bare.paths[controller]}/{file}")
-    bare.destroy()
+    driver.destroy(bare)
     if not there:
         pytest.skip(f"this kernel has no {file} on cgroup v1")
-    group = cgroups.plan(here, name, "/" + name, resources).create()
+    group = create(cgroups.plan(here, name, "/" + name, resources))
     try:
-        group.apply_late()
+        driver.apply_late(group)
         # None: this kernel takes the value, and makes nothing of it.
         assert expected in (None, value(group, controller, file))
     finally:
-        group.destroy()
+        driver.destroy(group)
 
 
 def test_line_105_realtime_runtime(here, name):
@@ -89,7 +92,7 @@ def test_line_105_realtime_runtime(here, name):
         pytest.skip("this kernel has no realtime scheduling of groups")
     if int(Path(hierarchy.path(""), "cpu.rt_runtime_us").read_text()) < 1000:
         pytest.skip("the groups above have no realtime bandwidth to give")
-    group = cgroups.plan(here, name, "/" + name, {"cpu": {"realtimeRuntime": 1000, "realtimePeriod": 1000000}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"cpu": {"realtimeRuntime": 1000, "realtimePeriod": 1000000}}))
     assert value(group, "cpu", "cpu.rt_runtime_us") == "1000"
 
 
@@ -111,7 +114,7 @@ def test_lines_113_to_116_throttles_reach_the_kernel(here, name, line, key, file
     number = disks[0].read_text().strip()
     major, minor = number.split(":")
     entry = {"major": int(major), "minor": int(minor), "rate": 1 << 20}
-    group = cgroups.plan(here, name, "/" + name, {"blockIO": {key: [entry]}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"blockIO": {key: [entry]}}))
     assert value(group, "blkio", file) == f"{number} {1 << 20}"
 
 
@@ -119,12 +122,12 @@ def test_line_110_the_weight_reaches_the_kernel(here, name):
     """Checklist 110: under whichever of its names this kernel has."""
     if here.controller("blkio") is None:
         pytest.skip("no v1 blkio controller")
-    bare = cgroups.plan(here, name, "/" + name, {}).create()
+    bare = create(cgroups.plan(here, name, "/" + name, {}))
     files = [file for file in ("blkio.bfq.weight", "blkio.weight") if os.path.exists(f"{bare.paths['blkio']}/{file}")]
-    bare.destroy()
+    driver.destroy(bare)
     if not files:
         pytest.skip("this kernel has no weight for block devices")
-    group = cgroups.plan(here, name, "/" + name, {"blockIO": {"weight": 300}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"blockIO": {"weight": 300}}))
     assert value(group, "blkio", files[0]) in ("300", "default 300")
 
 
@@ -132,7 +135,7 @@ def test_line_98_the_oom_killer_is_switched_off(here, name):
     """Checklist 98."""
     if here.controller("memory") is None:
         pytest.skip("no v1 memory controller")
-    group = cgroups.plan(here, name, "/" + name, {"memory": {"disableOOMKiller": True}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"memory": {"disableOOMKiller": True}}))
     assert "oom_kill_disable 1" in value(group, "memory", "memory.oom_control")
 
 
@@ -141,7 +144,7 @@ def test_line_90_device_rules_reach_the_kernel(here, name):
     if here.controller("devices") is None:
         pytest.skip("no v1 devices controller")
     rules = [{"allow": False}, {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}]
-    group = cgroups.plan(here, name, "/" + name, {"devices": rules}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"devices": rules}))
     lines = value(group, "devices", "devices.list").splitlines()
     assert "c 10:229 rw" in lines
     assert "c 1:3 rwm" in lines
@@ -155,12 +158,12 @@ def test_limits_rise_and_fall_together(here, name):
         or not Path(here.controller("memory").mount, "memory.memsw.limit_in_bytes").exists()
     ):
         pytest.skip("no v1 memory controller with swap accounting")
-    group = cgroups.plan(here, name, "/" + name, {"memory": {"limit": 128 << 20, "swap": 128 << 20}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"memory": {"limit": 128 << 20, "swap": 128 << 20}}))
     for size in (512 << 20, 64 << 20):
-        group.update({"memory": {"limit": size, "swap": size}})
+        update(group, {"memory": {"limit": size, "swap": size}})
         assert value(group, "memory", "memory.limit_in_bytes") == str(size)
         assert value(group, "memory", "memory.memsw.limit_in_bytes") == str(size)
-    group.update({"memory": {"limit": -1}})
+    update(group, {"memory": {"limit": -1}})
     assert int(value(group, "memory", "memory.limit_in_bytes")) > 1 << 50
 
 
@@ -168,7 +171,7 @@ def test_line_100_check_before_update(here, name, sleeper):
     """Checklist 100: a limit under the usage is refused, and the old one stays."""
     if here.controller("memory") is None:
         pytest.skip("no v1 memory controller")
-    group = cgroups.plan(here, name, "/" + name, {"memory": {"limit": 1 << 30}}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {"memory": {"limit": 1 << 30}}))
     child = (
         "import os\nfor fd in map(int, os.environ['FDS'].split()): os.write(fd, b'0')\n"
         "block = bytearray(8 << 20)\nprint('ready', flush=True)\ninput()"
@@ -184,13 +187,13 @@ def test_line_100_check_before_update(here, name, sleeper):
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         with pytest.raises(RailcarError, match="exceeds the new limit"):
-            group.update({"memory": {"limit": 1 << 20, "checkBeforeUpdate": True}})
+            update(group, {"memory": {"limit": 1 << 20, "checkBeforeUpdate": True}})
         assert value(group, "memory", "memory.limit_in_bytes") == str(1 << 30)
         process.kill()
 
 
 def test_a_child_joins_by_its_own_tasks_files(here, name, sleeper):
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     child = (
         "import os\nfor fd in map(int, os.environ['FDS'].split()): os.write(fd, b'0')\n"
         "print('ready', flush=True)\ninput()"
@@ -213,10 +216,10 @@ def test_a_child_joins_by_its_own_tasks_files(here, name, sleeper):
 
 
 def test_a_group_in_use_is_refused(here, name, sleeper):
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     group.add(sleeper())
     with pytest.raises(RailcarError, match=r"container's cgroup is not empty: 1 process\(es\) found"):
-        cgroups.plan(here, name, "/" + name, {}).create()
+        create(cgroups.plan(here, name, "/" + name, {}))
     assert group.exists()
     group.kill()
 
@@ -224,16 +227,16 @@ def test_a_group_in_use_is_refused(here, name, sleeper):
 def test_a_frozen_group_is_refused(here, name):
     if here.controller("freezer") is None:
         pytest.skip("no v1 freezer controller")
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     group.freeze()
     with pytest.raises(RailcarError, match="container's cgroup unexpectedly frozen"):
-        cgroups.plan(here, name, "/" + name, {}).create()
+        create(cgroups.plan(here, name, "/" + name, {}))
 
 
 def test_freeze_thaw_and_kill_of_a_frozen_group(here, name, sleeper):
     if here.controller("freezer") is None:
         pytest.skip("no v1 freezer controller")
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     pid = sleeper()
     group.add(pid)
     assert not group.frozen()
@@ -244,13 +247,13 @@ def test_freeze_thaw_and_kill_of_a_frozen_group(here, name, sleeper):
     group.freeze()
     group.kill()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9
-    group.destroy()
+    driver.destroy(group)
     assert not group.exists()
 
 
 def test_deeply_nested_groups_are_removed(here, name):
     """A container may nest groups until no path is long enough to name them."""
-    group = cgroups.plan(here, name, "/" + name, {}).create()
+    group = create(cgroups.plan(here, name, "/" + name, {}))
     path = group.paths["pids"] if "pids" in group.paths else next(iter(group.paths.values()))
     descriptor = os.open(path, os.O_RDONLY)
     depth = 0
@@ -267,11 +270,11 @@ def test_deeply_nested_groups_are_removed(here, name):
     finally:
         os.close(descriptor)
     assert depth > 1
-    group.destroy()
+    driver.destroy(group)
     assert not group.exists()
 
 
 def test_a_failure_leaves_no_group(here, name):
     with pytest.raises(RailcarError, match=r"cpuset\.cpus for linux\.resources\.cpu\.cpus"):
-        cgroups.plan(here, name, f"/{name}/inner", {"cpu": {"cpus": "4000"}}).create()
+        create(cgroups.plan(here, name, f"/{name}/inner", {"cpu": {"cpus": "4000"}}))
     assert not any(os.path.exists(os.path.join(hierarchy.mount, name)) for hierarchy in here.hierarchies)

@@ -10,18 +10,17 @@ def test_line_88_a_group_is_made_joined_and_removed(pure_v2):
     """Checklist 88: with clone3(CLONE_INTO_CGROUP), and by pid."""
     text = """
         from ocicommon.linux import process
-        from railcar.cgroups import create
         assert layout.mode == "v2", layout.mode
         plan = cgroups.plan(layout, name, "/" + name, {})
         plan.device_program = b""
-        group = plan.create()
+        group = create(plan)
         pid, _ = process.clone3(0, cgroup_fd=group.clone_fd)
         if pid == 0:
             line = open("/proc/self/cgroup").read()
             os._exit(0 if f"0::/{name}\\n" in line else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         again = cgroups.from_record(group.record())
-        again.destroy()
+        driver.destroy(again)
         group.close()
         print(os.path.exists("/sys/fs/cgroup/" + name))
     """
@@ -34,7 +33,7 @@ def test_freeze_kill_and_nested_groups(pure_v2):
         import subprocess
         plan = cgroups.plan(layout, name, f"/{name}/box", {})
         plan.device_program = b""
-        group = plan.create()
+        group = create(plan)
         child = subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE)
         group.add(child.pid)
         assert group.pids() == [child.pid]
@@ -46,7 +45,7 @@ def test_freeze_kill_and_nested_groups(pure_v2):
         group.kill()
         assert child.wait(60) == -9
         os.makedirs(group.paths["unified"] + "/a/b/c")
-        group.destroy()
+        driver.destroy(group)
         print(os.listdir("/sys/fs/cgroup").count(name))
     """
     assert pure_v2(text) == "0"
@@ -57,10 +56,10 @@ def test_line_89_ownership(pure_v2):
     text = """
         plan = cgroups.plan(layout, name, "/" + name, {}, owner=(12345, 12345))
         plan.device_program = b""
-        group = plan.create()
+        group = create(plan)
         path = group.paths["unified"]
         print(os.stat(path).st_uid, os.stat(path + "/cgroup.procs").st_uid, os.stat(path + "/cgroup.freeze").st_uid)
-        group.destroy()
+        driver.destroy(group)
     """
     assert pure_v2(text) == "12345 12345 0"
 
@@ -74,7 +73,7 @@ def test_a_limit_without_its_controller_names_the_file(pure_v2):
             sys.exit()
         plan = cgroups.plan(layout, name, "/" + name, {"memory": {"limit": 1 << 30}})
         try:
-            plan.create()
+            create(plan)
         except RailcarError as error:
             assert "memory.max for linux.resources.memory.limit" in str(error), error
             assert not os.path.exists("/sys/fs/cgroup/" + name)
@@ -88,7 +87,7 @@ def test_exec_joins_the_group_of_init_when_controllers_were_handed_down(pure_v2)
         import subprocess
         plan = cgroups.plan(layout, name, "/" + name, {})
         plan.device_program = b""
-        group = plan.create()
+        group = create(plan)
         path = group.paths["unified"]
         os.mkdir(path + "/init")
         child = subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE)
@@ -97,7 +96,7 @@ def test_exec_joins_the_group_of_init_when_controllers_were_handed_down(pure_v2)
         group.open(child.pid)
         group.kill()
         child.wait(60)
-        group.destroy()
+        driver.destroy(group)
         print("done")
     """
     assert pure_v2(text) == "done"
@@ -114,7 +113,7 @@ def test_line_91_the_kernel_takes_the_program_and_obeys_it(pure_v2):
             print("no bpf:", error)
             sys.exit()
         rules = [{"allow": False}, {"allow": True, "type": "c", "major": 1, "minor": 8, "access": "r"}]
-        group = cgroups.plan(layout, name, "/" + name, {"devices": rules}).create()
+        group = create(cgroups.plan(layout, name, "/" + name, {"devices": rules}))
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -129,7 +128,7 @@ def test_line_91_the_kernel_takes_the_program_and_obeys_it(pure_v2):
             finally:
                 os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        group.destroy()
+        driver.destroy(group)
         print("obeyed" if code == 0 else code)
     """
     said = pure_v2(text)
@@ -158,7 +157,7 @@ def test_a_user_without_privileges_has_a_delegated_group(pure_v2):
                 os.setgid(12345)
                 os.setuid(12345)
                 mine = cgroups.layout.find()
-                group = cgroups.plan(mine, "box", None, {}, rootless=True).create()
+                group = create(cgroups.plan(mine, "box", None, {}, rootless=True))
                 assert group.paths["unified"] == top + "/box", group.paths
                 child = os.fork()
                 if child == 0:
@@ -168,7 +167,7 @@ def test_a_user_without_privileges_has_a_delegated_group(pure_v2):
                 assert group.pids() == [child]
                 group.kill()
                 os.waitpid(child, 0)
-                group.destroy()
+                driver.destroy(group)
                 assert not os.path.exists(top + "/box")
                 code = 0
             except BaseException as error:
@@ -190,12 +189,12 @@ def test_a_user_without_any_group_goes_without_limits_or_is_told(pure_v2):
         if pid == 0:
             try:
                 os.setuid(12345)
-                bare = cgroups.plan(layout, "box", None, {}, rootless=True).create()
+                bare = create(cgroups.plan(layout, "box", None, {}, rootless=True))
                 assert bare.paths == {}, bare.paths
                 assert bare.clone_fd == -1
-                bare.destroy()
+                driver.destroy(bare)
                 try:
-                    cgroups.plan(layout, "box", None, {"pids": {"limit": 5}}, rootless=True).create()
+                    create(cgroups.plan(layout, "box", None, {"pids": {"limit": 5}}, rootless=True))
                 except RailcarError as error:
                     print(error, flush=True)
             except BaseException as error:

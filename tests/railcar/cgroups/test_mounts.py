@@ -1,13 +1,13 @@
 """What a mount of type cgroup becomes."""
 
-from railcar.cgroups.group import Group
+from railcar.cgroups.mounts import mounts_for
 
 MOUNT = {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
 
 
 def test_line_42_v2_is_one_bind_of_the_own_group():
     """Checklist 42: railcar's part of a mount of type cgroup."""
-    (mount,) = Group("v2", {"unified": "/sys/fs/cgroup/box"}, []).mounts_for(MOUNT)
+    (mount,) = mounts_for("v2", {"unified": "/sys/fs/cgroup/box"}, MOUNT)
     assert mount["source"] == "/sys/fs/cgroup/box"
     assert {"bind", "ro", "nosuid", "nodev", "noexec"} <= set(mount["options"])
 
@@ -21,7 +21,7 @@ def test_line_42_v1_is_a_tree_of_binds():
         "memory": "/c/m/box",
         "unified": "/u",
     }
-    mounts = Group("hybrid", paths, []).mounts_for(MOUNT)
+    mounts = mounts_for("hybrid", paths, MOUNT)
     assert [(mount["type"], mount["destination"], mount["source"]) for mount in mounts] == [
         ("tmpfs", "/sys/fs/cgroup", "tmpfs"),
         ("bind", "/sys/fs/cgroup/cpu,cpuacct", "/c/x/box"),
@@ -36,5 +36,5 @@ def test_line_42_v1_is_a_tree_of_binds():
 
 def test_line_42_writable():
     """Checklist 42."""
-    mounts = Group("v1", {"pids": "/c/p/box"}, []).mounts_for({**MOUNT, "options": ["rw"]})
+    mounts = mounts_for("v1", {"pids": "/c/p/box"}, {**MOUNT, "options": ["rw"]})
     assert [mount["type"] for mount in mounts] == ["tmpfs", "bind"]

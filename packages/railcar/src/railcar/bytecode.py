@@ -21,20 +21,20 @@ PATH = os.path.join(_HOME, "railcar", "__pycache__", f"all.{sys.implementation.c
 _PACKAGES = ("railcar", "ocicommon/linux")
 _STUB = "railcar.stub" + {"x86_64": ".x86_64", "aarch64": ".aarch64"}.get(os.uname().machine, "")
 _MAKING = (
-    "railcar.cgroups.create railcar.cgroups.group railcar.cgroups.mounts railcar.console ocicommon.linux.bpf "
-    f"ocicommon.linux.keyring ocicommon.linux.seccomp ocicommon.linux.sockets {_STUB}"
+    "railcar.console ocicommon.linux.bpf ocicommon.linux.keyring ocicommon.linux.seccomp ocicommon.linux.sockets "
+    + _STUB
 )
 #: Commands that have a piece of their own, and what they import within functions each time.
 HOT = {
     "create": _MAKING,
     "run": f"{_MAKING} railcar.foreground",
-    "exec": "railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
+    "exec": "railcar.cgroups railcar.cgroups.group railcar.console railcar.foreground ocicommon.linux.keyring "
     f"ocicommon.linux.seccomp ocicommon.linux.sockets {_STUB}",
-    "start": "railcar.cgroups.group",
-    "state": "railcar.cgroups.group",
+    "start": "railcar.cgroups railcar.cgroups.group",
+    "state": "railcar.cgroups railcar.cgroups.group",
     "kill": "",
-    "delete": "railcar.cgroups.group",
-    "list": "railcar.cgroups.group",
+    "delete": "",
+    "list": "railcar.cgroups railcar.cgroups.group",
 }
 _ALWAYS = ("railcar", "railcar.cli", "railcar.cli.main")
 #: What starts the archive, and what only commands use that nobody waits for.
@@ -42,8 +42,8 @@ _RARE = """
 railcar.__main__ railcar.bytecode railcar.library railcar.helper railcar.doctor railcar.features
 railcar.cli.help railcar.cli.completion railcar.cli.man railcar.cli.spec railcar.cli.doctor railcar.cli.validate
 railcar.cli.features railcar.cli.inspect railcar.cli.events railcar.cli.update railcar.cgroups.systemd
-railcar.cgroups.dbus railcar.cgroups.stats railcar.cgroups.update ocicommon.linux.seccomp.default
-ocicommon.linux.recording ocicommon.linux.netlink ocicommon.linux.loop
+railcar.cgroups.dbus railcar.cgroups.manager railcar.cgroups.stats railcar.cgroups.update
+ocicommon.linux.seccomp.default ocicommon.linux.recording ocicommon.linux.netlink ocicommon.linux.loop
 """
 _LEFT_OUT = frozenset(_RARE.split())
 #: Bytes before the first piece.

@@ -3,12 +3,16 @@
 import os
 
 from railcar import criu, documents, removing, state
+from railcar.cgroups.mounts import mounts_for
 from railcar.errors import ConfigError, RailcarError
 from railcar.rootfs import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from railcar.cgroups.group import Group
 
 #: What 0, 1 and 2 were, in the image directory: runc's name for it.
 STREAMS = "descriptors.json"
@@ -138,12 +142,16 @@ def _check_parent(request: criu.Request) -> None:
         raise RailcarError(f"--parent-path {request.parent}: there is no such directory, seen from {request.image}")
 
 
+def shown(group: "Group | None") -> "Callable[[dict[str, Any]], list[dict[str, Any]]]":
+    """What mounts of type cgroup became in a container with this group."""
+    return lambda mount: [] if group is None else mounts_for(group.mode, group.paths, mount)
+
+
 def _argv(
     path: str, record: state.Record, config: "dict[str, Any]", request: criu.Request, streams: list[str]
 ) -> list[str]:
     group = record.group()
-    cgroups = group.mounts_for if group is not None else lambda mount: []
-    found = criu.binds(config.get("mounts") or [], str(record.data["bundle"]), cgroups)
+    found = criu.binds(config.get("mounts") or [], str(record.data["bundle"]), shown(group))
     rootfs = str(record.data["rootfs"])
     masked = (config.get("linux") or {}).get("maskedPaths") or []
     over = criu.masked(masked, _text(f"/proc/{record.pid}/mountinfo"))

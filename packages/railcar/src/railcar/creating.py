@@ -5,6 +5,8 @@ import os
 from ocicommon.linux.process import pidfd_send_signal
 
 from railcar import birth, config, documents, handshake, inside, placing, state, tracing
+from railcar.cgroups import driver
+from railcar.cgroups.create import create as make_group
 from railcar.errors import ConfigError, RailcarError
 from railcar.job import Job
 from railcar.plan import seccomp as seccomp_plan
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from railcar import guarded
+    from railcar.cgroups.group import Group
+    from railcar.cgroups.plan import Plan
     from railcar.state import Record
 
 
@@ -68,7 +72,7 @@ class _Creation:
         self, root: str, container_id: str, plans: Plans, options: Options, late: "guarded.Late | None" = None
     ) -> None:
         self.plans, self.options, self.late = plans, options, late
-        self.group: Any = None
+        self.group: Group | None = None
         self.born: birth.Born | None = None
         self.lock = -1
         self.network = -1  # the container's network namespace, once devices of ours are in it
@@ -111,8 +115,8 @@ class _Creation:
         job.filter_later = alone and plans.filter_waits
         job.host_acts = bool(plans.hooks or plans.net_devices)
         job.joins_later = alone and plans.cgroup is not None and plans.cgroup.mode == "v1" and not plans.cgroup.unit
-        if not job.joins_later:
-            self._make_group()
+        if plans.cgroup is not None and not job.joins_later:
+            self._make_group(plans.cgroup)
         ours = self._equip(job, relay)
         tracing.mark("sources")
         cgroup_fd = self.group.clone_fd if self.group is not None else -1
@@ -133,11 +137,11 @@ class _Creation:
         created.warnings = plans.warnings
         return created
 
-    def _make_group(self) -> None:
-        if self.plans.cgroup is not None:
-            self.group = self.plans.cgroup.create()
-            self.record.data["cgroup"] = self.group.record()
+    def _make_group(self, planned: "Plan") -> "Group":
+        self.group = group = make_group(planned)
+        self.record.data["cgroup"] = group.record()
         tracing.mark("cgroups")
+        return group
 
     def _equip(self, job: Job, relay: bool) -> "Any":
         """Open and build all that the child will need; our end of a relayed terminal, or None."""
@@ -224,7 +228,7 @@ class _Creation:
         channel, born, plans, record = self.channel, self.born, self.plans, self.record
         self._note(born)
         if self.group is not None and (job.placed or born.mapped):
-            self.group.add(born.pid)
+            driver.join(self.group, born.pid)
             record.data["cgroup"] = self.group.record()
         if born.mapped:
             channel.go()
@@ -233,10 +237,10 @@ class _Creation:
             if plans.namespaces.new_user:
                 birth.write_maps(born.pid, plans.namespaces)
             channel.go()
-        if job.joins_later:
-            self._make_group()
-            channel.go(fds=self.group.task_fds)
-            self.group.close()
+        if job.joins_later and plans.cgroup is not None:
+            group = self._make_group(plans.cgroup)
+            channel.go(fds=group.task_fds)
+            group.close()
         if job.filter_later:
             self._arm(job)
             tracing.mark("filter")
@@ -272,7 +276,7 @@ class _Creation:
 
             rdt.place(closure, record, born.pid)
         if self.group is not None:
-            self.group.apply_late()
+            driver.apply_late(self.group)
         tracing.mark("limits")
         record.data["steps"] = tracing.steps
         record.data.pop("creator")
@@ -366,7 +370,7 @@ class _Creation:
         if self.group is not None:
             try:
                 self.group.kill()
-                self.group.destroy()
+                driver.destroy(self.group)
             except (OSError, RailcarError):
                 pass
         removing.remove_closure(self.record)

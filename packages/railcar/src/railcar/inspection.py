@@ -2,6 +2,7 @@
 
 import os
 
+from railcar.cgroups.stats import stats
 from railcar.errors import RailcarError
 from railcar.state import Record
 
@@ -72,7 +73,7 @@ def inspect(record: Record) -> "dict[str, Any]":
         entry: dict[str, Any] = {"paths": group.paths, "limits": (config.get("linux") or {}).get("resources") or {}}
         if group.exists():
             entry["pids"] = group.pids()
-            entry["figures"] = group.stats()
+            entry["figures"] = stats(group)
         result["cgroup"] = entry
     result["namespaces"] = namespaces(record.pid) if alive else {}
     result["mounts"] = mounts(record.pid) if alive else []

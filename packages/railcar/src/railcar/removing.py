@@ -5,6 +5,7 @@ import time
 from select import POLLIN, poll
 
 from railcar import documents, pidfds, state
+from railcar.cgroups import driver
 from railcar.errors import ContainerMissing, RailcarError
 
 TYPE_CHECKING = False
@@ -84,7 +85,7 @@ def remove(record: "Record", status: str = "stopped") -> list[str]:
     if group is not None:
         if not group.vacant() and group.pids():
             group.kill()
-        group.destroy()
+        driver.destroy(group)
     remove_closure(record)
     warnings = _poststop(record)
     remove_directory(record.directory)

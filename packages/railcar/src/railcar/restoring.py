@@ -6,6 +6,8 @@ from ocicommon.linux import mounts
 from ocicommon.linux.namespaces import CLONE_NEWNS, unshare
 
 from railcar import checkpointing, config, creating, criu, documents, handshake, identity, placing, state
+from railcar.cgroups import driver
+from railcar.cgroups.create import create
 from railcar.errors import RailcarError
 from railcar.plan.container import Options, plan
 from railcar.rootfs import paths
@@ -47,7 +49,7 @@ def restore(
         record.save()
         state.write(record.path(state.CONFIG), loaded.raw)
         if plans.cgroup is not None:
-            creation.group = plans.cgroup.create()
+            creation.group = create(plans.cgroup)
             record.data["cgroup"] = creation.group.record()
         try:
             pid = _run(path, creation, request)
@@ -57,7 +59,7 @@ def restore(
         record.data["pid"], record.data["start_time"] = pid, times[1] if times else 0
         if creation.group is not None:
             record.data["cgroup"] = creation.group.record()
-            creation.group.apply_late()
+            driver.apply_late(creation.group)
             creation.group.close()
         record.data.pop("creator")
         record.data["phase"] = "created"
@@ -97,7 +99,7 @@ def _run(path: str, creation: "Any", request: criu.Request) -> int:
     os.close(telling)
     try:
         if group is not None:
-            group.add(child)
+            driver.join(group, child)
         os.write(word, b"G")
     finally:
         os.close(word)
@@ -122,9 +124,7 @@ def _become(path: str, creation: "Any", request: criu.Request) -> None:
     mounts.mount(None, "/", None, mounts.MS_SLAVE | mounts.MS_REC)
     root = os.path.realpath(record.path(_ROOT))
     mounts.mount(creation.plans.loaded.rootfs, root, None, mounts.MS_BIND | mounts.MS_REC)
-    found = criu.binds(
-        value.get("mounts") or [], creation.plans.loaded.bundle, group.mounts_for if group is not None else lambda _: []
-    )
+    found = criu.binds(value.get("mounts") or [], creation.plans.loaded.bundle, checkpointing.shown(group))
     _mount_points(root, value.get("mounts") or [], dict(found))
     external = checkpointing.points(root, found)
     external += [(name, "/dev/null") for name in (value.get("linux") or {}).get("maskedPaths") or ()]

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from railcar.cgroups.group import Group
+
 _ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 STATE = "state.json"
 INTENT = "intent.json"
@@ -143,11 +145,12 @@ class Record:
             return -1
         return fd
 
-    def group(self) -> "Any":
+    def group(self) -> "Group | None":
         """The container's cgroup, or None where it has none."""
         if not self.data.get("cgroup"):
             return None
-        cgroups: Any = __import__("railcar.cgroups", fromlist=["from_record"])
+        from railcar import cgroups
+
         return cgroups.from_record(self.data["cgroup"])
 
     def status(self) -> str:

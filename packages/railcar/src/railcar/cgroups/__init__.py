@@ -1,7 +1,8 @@
 """Control groups: find the layout, plan a container's group, make it, limit it, watch it, and remove it.
 
-``layout.find()`` -> ``plan(layout, id, path, resources)`` -> ``Plan.create()`` -> ``Group``; later ``from_record``
-gives the Group back. Planning is pure; all effects are in ``create``, ``group`` and ``systemd``.
+``layout.find()`` -> ``plan(layout, id, path, resources)`` -> ``create.create(plan)`` -> ``Group``; later
+``from_record`` gives the Group back. Planning is pure; all effects are in ``create``, ``group``, ``driver``, ``update``
+and ``systemd``.
 """
 
 from railcar.cgroups import layout

@@ -3,8 +3,9 @@
 import errno
 import os
 
-from railcar.cgroups import files
-from railcar.cgroups.group import Group, apply
+from railcar.cgroups import files, tree
+from railcar.cgroups.group import Group
+from railcar.cgroups.writes import apply
 from railcar.errors import RailcarError
 
 TYPE_CHECKING = False
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 # The files that a delegated group's new owner gets besides the directory (cgroups(7)), where the kernel has no list.
 DELEGATED = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n"
-
-
-def missing(path: str, mount: str) -> list[str]:
-    """The directories that are absent on the way from a mount point to a group, outermost first."""
-    result: list[str] = []
-    while path != mount and path.startswith(mount + "/") and not os.access(path, os.F_OK):
-        result.append(path)
-        path = path.rpartition("/")[0]
-    result.reverse()
-    return result
 
 
 def _make(path: str, mount: str, made: list[str]) -> bool:
@@ -40,7 +31,7 @@ def _make(path: str, mount: str, made: list[str]) -> bool:
         except FileNotFoundError:
             if attempt == 99:
                 raise
-        for parent in missing(path, mount)[:-1]:
+        for parent in tree.missing(path, mount)[:-1]:
             try:
                 os.mkdir(parent, 0o755)
                 made.append(parent)
@@ -117,7 +108,7 @@ def make_directories(plan: "Plan", group: Group, refuse: bool = True) -> None:
 
 
 def write_limits(plan: "Plan", group: Group) -> None:
-    """Device rules and all limits but the late ones, which the group keeps for :meth:`Group.apply_late`."""
+    """Device rules and all limits but the late ones, which the group keeps for :func:`driver.apply_late`."""
     for write in plan.writes:
         if write.controller not in group.paths:
             raise RailcarError(
@@ -183,7 +174,7 @@ def give(path: str, owner: tuple[int, int]) -> None:
 
 
 def create(plan: "Plan") -> Group:
-    """Make a plan real. Under systemd the group comes with the first process, in :meth:`Group.add`."""
+    """Make a plan real. Under systemd the group comes with the first process, in :func:`driver.join`."""
     group = Group(plan.mode, dict(plan.paths), [])
     group.rootless = plan.rootless
     group.unit = plan.unit

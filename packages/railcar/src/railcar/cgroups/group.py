@@ -1,67 +1,22 @@
-"""A container's group in being: join, freeze, signal, change, measure, remove."""
+"""A container's group in being, by its directories: join, freeze, signal, remove."""
 
 import errno
 import os
 import time
 
-from railcar.cgroups import files, tree
-from railcar.cgroups.values import Write
+from railcar.cgroups import files, layout, tree
+from railcar.cgroups.paths import Unit, record
 from railcar.errors import RailcarError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from railcar.cgroups.paths import Unit
     from railcar.cgroups.plan import Plan
+    from railcar.cgroups.values import Write
 
 # How long the kernel may take (seconds) to freeze a group or to let an emptied one go, before that is an error.
 PATIENCE = 30.0
-
-
-def apply(paths: dict[str, str], writes: list[Write]) -> None:
-    """Write values. Some are valid only after others (memory.limit and swap, quota and burst): those are tried
-    again."""
-    pending = writes
-    while pending:
-        refused: list[tuple[Write, str, str, OSError]] = []
-        for write in pending:
-            path, value = _choose(paths, write)
-            try:
-                files.write(path, value)
-            except FileNotFoundError as error:
-                if not write.optional:
-                    raise files.refused(path, value, "linux.resources." + write.field, error) from None
-            except OSError as error:
-                if error.errno == errno.EINVAL and len(pending) > 1:
-                    refused.append((write, path, value, error))
-                elif not (write.optional and error.errno in (errno.EINVAL, errno.EOPNOTSUPP)):
-                    raise _explain(path, value, write, error) from None
-        if len(refused) == len(pending):
-            refused = [entry for entry in refused if not entry[0].optional]
-            if not refused:
-                return
-            write, path, value, first = refused[0]
-            raise _explain(path, value, write, first)
-        pending = [entry[0] for entry in refused]
-
-
-def _choose(paths: dict[str, str], write: Write) -> tuple[str, str]:
-    directory = paths[write.controller]
-    for file, value in write.choices[:-1]:
-        if os.access(f"{directory}/{file}", os.F_OK):
-            return f"{directory}/{file}", value
-    file, value = write.choices[-1]
-    return f"{directory}/{file}", value
-
-
-def _explain(path: str, value: str, write: Write, error: OSError) -> RailcarError:
-    if error.errno == errno.EBUSY and path.endswith("/memory.limit_in_bytes"):
-        directory = path.rpartition("/")[0]
-        usage = files.read_or(directory + "/memory.usage_in_bytes", "?").strip()
-        peak = files.read_or(directory + "/memory.max_usage_in_bytes", "?").strip()
-        return RailcarError(f"unable to set memory limit to {value} (current usage: {usage}, peak usage: {peak})")
-    return files.refused(path, value, "linux.resources." + write.field, error)
 
 
 class Group:
@@ -86,18 +41,14 @@ class Group:
 
     def record(self) -> "dict[str, Any]":
         """What ``from_record`` takes, as JSON types."""
-        from railcar.cgroups.plan import record
-
         return record(self.mode, self.paths, self.made, self.unit, self.rootless)
 
     @classmethod
-    def from_record(cls, record: "dict[str, Any]") -> "Group":
-        group = cls(record["mode"], dict(record["paths"]), list(record.get("made", ())))
-        group.rootless = bool(record.get("rootless"))
-        if record.get("unit"):
-            from railcar.cgroups.paths import Unit
-
-            group.unit = Unit(record["unit"], record["slice"])
+    def from_record(cls, kept: "dict[str, Any]") -> "Group":
+        group = cls(kept["mode"], dict(kept["paths"]), list(kept.get("made", ())))
+        group.rootless = bool(kept.get("rootless"))
+        if kept.get("unit"):
+            group.unit = Unit(kept["unit"], kept["slice"])
         return group
 
     def directories(self) -> list[str]:
@@ -146,8 +97,6 @@ class Group:
 
     def _of_process(self, pid: int) -> str:
         """The v2 directory of a process, when it lies below this group."""
-        from railcar.cgroups import layout
-
         here = layout.find()
         own = ""
         for line in files.read_or(f"/proc/{pid}/cgroup", "").splitlines():
@@ -166,13 +115,7 @@ class Group:
         self.clone_fd = -1
 
     def add(self, pid: int) -> None:
-        """Put a process in: by pid, or under systemd by making its unit. For a child, :meth:`open` is the quick way."""
-        if self.plan and self.unit:
-            from railcar.cgroups import systemd
-
-            systemd.start(self, self.plan, pid)
-            self.plan = None
-            return
+        """Put a process in, by its pid. For a child, :meth:`open` is the quick way."""
         for path in self.directories():
             try:
                 files.write(path + "/cgroup.procs", str(pid))
@@ -281,49 +224,16 @@ class Group:
                     if self.exists():
                         raise
 
-    def apply_late(self) -> None:
-        """Write the limits that would have been in the way of the container's own start."""
-        late, self.late = self.late, []
-        apply(self.paths, late)
-        if self.late_resources:
-            from railcar.cgroups import systemd
-
-            told, self.late_resources = self.late_resources, {}
-            systemd.change(self, told)
-
-    def update(self, resources: "dict[str, Any]") -> None:
-        """Change limits; what ``resources`` does not name stays. Device rules are not changed."""
-        from railcar.cgroups.update import update
-
-        update(self, resources)
-
-    def stats(self) -> "dict[str, Any]":
-        """The figures of the group in the shape of ``runc events --stats``' ``data``."""
-        from railcar.cgroups.stats import stats
-
-        return stats(self)
-
-    def mounts_for(self, mount: "dict[str, Any]") -> "list[dict[str, Any]]":
-        """The mounts (and symbolic links) that a mount of type cgroup becomes; see ``railcar.cgroups.mounts``."""
-        from railcar.cgroups.mounts import mounts_for
-
-        return mounts_for(self, mount)
-
     def undo(self) -> None:
-        """Remove the directories that :meth:`Plan.create` made, and leave those that were there."""
+        """Remove the directories that were made for it, and leave those that were there."""
         for path in reversed(self.made):
             try:
                 os.rmdir(path)
             except OSError:
                 continue
 
-    def destroy(self) -> None:
+    def remove(self) -> None:
         """Remove the group with all groups below it. Raises RailcarError when processes keep it for too long."""
-        self.close()
-        if self.unit:
-            from railcar.cgroups import systemd
-
-            systemd.stop(self)
         if self.frozen():
             # A frozen process cannot die, not even of a SIGKILL on v1.
             self.thaw()

@@ -8,14 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from railcar.cgroups.group import Group
-
 FLAGS = ("ro", "rw", "nosuid", "nodev", "noexec", "relatime", "noatime", "rro")
 
 
-def mounts_for(group: "Group", mount: "dict[str, Any]") -> "list[dict[str, Any]]":
-    """Mounts in the shape of the configuration, in order; their sources are directories of the host, opened before
-    the clone.
+def mounts_for(mode: str, paths: dict[str, str], mount: "dict[str, Any]") -> "list[dict[str, Any]]":
+    """What ``mount`` becomes where a group of this mode has these directories (controller -> directory): mounts in
+    the shape of the configuration, in order. Their sources are directories of the host, opened before the clone.
 
     cgroup v2 (and a mount of type cgroup2): one bind. cgroup v1 and hybrid: a tmpfs, a bind for each hierarchy under
     its usual name, and for hierarchies of several controllers an entry of type ``symlink`` for each (source: the
@@ -24,12 +22,12 @@ def mounts_for(group: "Group", mount: "dict[str, Any]") -> "list[dict[str, Any]]
     destination = mount["destination"].rstrip("/")
     options = [option for option in mount.get("options") or [] if option in FLAGS]
     safe = [option for option in ("nosuid", "nodev", "noexec") if option not in options]
-    unified = group.paths.get("unified")
-    if unified and (group.mode == "v2" or mount.get("type") == "cgroup2"):
+    unified = paths.get("unified")
+    if unified and (mode == "v2" or mount.get("type") == "cgroup2"):
         return [{"destination": destination, "type": "bind", "source": unified, "options": ["bind", *safe, *options]}]
     binds: list[dict[str, Any]] = []
     together: dict[str, list[str]] = {}
-    for controller, path in group.paths.items():
+    for controller, path in paths.items():
         if controller != "unified":
             together.setdefault(path, []).append(controller)
     by_path: dict[str, list[str]] = {}

@@ -1,7 +1,12 @@
-"""Where a container's group lies: linux.cgroupsPath for the cgroupfs driver and for the systemd driver."""
+"""Where a container's group lies: linux.cgroupsPath for the cgroupfs driver and for the systemd driver, and the record
+of it."""
 
 from railcar.cgroups.layout import Layout
 from railcar.errors import RailcarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Unit:
@@ -88,3 +93,12 @@ def systemd(layout: Layout, made: Unit, manager: str = "") -> dict[str, str]:
             (last if "memory" in hierarchy.controllers else paths)[controller] = path
     paths.update(last)
     return paths
+
+
+def record(mode: str, where: dict[str, str], made: list[str], unit: Unit | None, rootless: bool) -> "dict[str, Any]":
+    """The part of a container's state that belongs to its group."""
+    result: dict[str, Any] = {"mode": mode, "paths": where, "made": made, "rootless": rootless}
+    if unit:
+        result["unit"] = unit.name
+        result["slice"] = unit.slice
+    return result

@@ -3,7 +3,7 @@ group."""
 
 import os
 
-from railcar.cgroups import device_program, devices, paths, v1, v2
+from railcar.cgroups import device_program, devices, paths, tree, v1, v2
 from railcar.cgroups.values import Write, section
 from railcar.errors import RailcarError
 
@@ -11,12 +11,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from railcar.cgroups.group import Group
     from railcar.cgroups.layout import Layout
 
 
 class Plan:
-    """What will be made; nothing is made before :meth:`create`."""
+    """What will be made; nothing is made before :func:`railcar.cgroups.create.create`."""
 
     __slots__ = (
         "absent",
@@ -55,48 +54,27 @@ class Plan:
         self.annotations: dict[str, str] = {}
         self.resources: dict[str, Any] = {}
 
-    def create(self) -> "Group":
-        """Make the group and write its limits, but for the small ones; on failure remove what was made and raise."""
-        from railcar.cgroups.create import create
-
-        return create(self)
-
     def record(self) -> "dict[str, Any]":
-        """What :func:`railcar.cgroups.from_record` needs to remove the group after a crash in :meth:`create`."""
-        from railcar.cgroups.create import missing
-
+        """What :func:`railcar.cgroups.from_record` needs to remove the group after a crash while it is made."""
         if self.absent is None:
             self.absent = []
             for path in dict.fromkeys(self.paths.values()):
-                self.absent += missing(path, self.mounts[path])
-        return record(self.mode, self.paths, list(self.absent), self.unit, self.rootless)
+                self.absent += tree.missing(path, self.mounts[path])
+        return paths.record(self.mode, self.paths, list(self.absent), self.unit, self.rootless)
 
     def shown(self) -> "dict[str, Any]":
         """The record that mounts of type cgroup go by: a rootless container that can have no group of its own in a
         hierarchy sees the one that it stays in."""
-        from railcar.cgroups.create import missing
-
         result = self.record()
         if self.rootless and not self.explicit:
             where = dict(self.paths)
             for name, path in self.paths.items():
-                absent = missing(path, self.mounts[path])
+                absent = tree.missing(path, self.mounts[path])
                 parent = absent[0].rpartition("/")[0] if absent else ""
                 if parent and not os.access(parent, os.W_OK):
                     where[name] = parent
             result["paths"] = where
         return result
-
-
-def record(
-    mode: str, where: dict[str, str], made: list[str], unit: "paths.Unit | None", rootless: bool
-) -> "dict[str, Any]":
-    """The part of a container's state that belongs to its group."""
-    result: dict[str, Any] = {"mode": mode, "paths": where, "made": made, "rootless": rootless}
-    if unit:
-        result["unit"] = unit.name
-        result["slice"] = unit.slice
-    return result
 
 
 def plan_writes(
@@ -157,10 +135,10 @@ def plan(
     resources = resources or {}
     path = cgroups_path or ""
     if systemd:
-        from railcar.cgroups import systemd as driver
+        from railcar.cgroups import manager
 
         unit = paths.unit(path, container_id, rootless)
-        where = paths.systemd(layout, unit, driver.manager_group(layout, rootless))
+        where = paths.systemd(layout, unit, manager.group(layout, rootless))
     else:
         unit = None
         where = paths.cgroupfs(layout, path, container_id) if layout.mode != "none" else {}

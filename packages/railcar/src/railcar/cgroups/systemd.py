@@ -6,7 +6,7 @@ for.
 
 import os
 
-from railcar.cgroups import create, dbus, files, properties
+from railcar.cgroups import create, dbus, files, manager, properties
 from railcar.errors import RailcarError
 
 TYPE_CHECKING = False
@@ -14,38 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from railcar.cgroups.group import Group
-    from railcar.cgroups.layout import Layout
     from railcar.cgroups.plan import Plan
-
-NAME = "org.freedesktop.systemd1"
-OBJECT = "/org/freedesktop/systemd1"
-MANAGER = "org.freedesktop.systemd1.Manager"
-MATCH = f"type='signal',interface='{MANAGER}',member='JobRemoved',path='{OBJECT}'"
-EXISTS = NAME + ".UnitExists"
-NO_UNIT = NAME + ".NoSuchUnit"
-
-
-def manager_group(layout: "Layout", rootless: bool) -> str:
-    """The group of the manager, below which its units lie; the root ("") for most systems' own."""
-    if not rootless:
-        for line in files.read_or("/proc/1/cgroup", "").splitlines():
-            number, _, rest = line.partition(":")
-            name, _, path = rest.partition(":")
-            if (number == "0" and not name) or name == "name=systemd":
-                return path.removesuffix("/init.scope").rstrip("/") if path.endswith("/init.scope") else ""
-        return ""
-    try:
-        connection = dbus.connect(True)
-        try:
-            answer = connection.call(
-                NAME, OBJECT, "org.freedesktop.DBus.Properties", "Get", "ss", MANAGER, "ControlGroup"
-            )
-        finally:
-            connection.close()
-        return str(answer[0][1]).rstrip("/")
-    except RailcarError:
-        uid = os.environ.get("_CONTAINERS_ROOTLESS_UID") or str(os.geteuid())
-        return f"/user.slice/user-{uid}.slice/user@{uid}.service"
 
 
 def unit_properties(plan: "Plan", pid: int) -> "list[properties.Property]":
@@ -75,33 +44,6 @@ def unit_properties(plan: "Plan", pid: int) -> "list[properties.Property]":
     return [entry for entry in result + limited if entry[0] not in chosen] + given
 
 
-def _listen(connection: dbus.Connection) -> None:
-    """Have JobRemoved sent to us. systemd's own socket sends it without being asked."""
-    if connection.bus:
-        connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", MATCH)
-        connection.call(NAME, OBJECT, MANAGER, "Subscribe")
-
-
-def start_unit(connection: dbus.Connection, name: str, given: "list[properties.Property]") -> None:
-    """StartTransientUnit, and wait until its job is done. A failed unit of that name is forgotten first."""
-    _listen(connection)
-    for attempt in (1, 2):
-        try:
-            answer = connection.call(
-                NAME, OBJECT, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", given, []
-            )
-            break
-        except dbus.CallError as error:
-            if error.name != EXISTS or attempt == 2:
-                raise
-            connection.call(NAME, OBJECT, MANAGER, "ResetFailedUnit", "s", name)
-    result = connection.wait("JobRemoved", 1, answer[0]).body[3]
-    if result != "done":
-        raise RailcarError(
-            f"systemd did not start the unit {name}: its job ended with {result!r}; see `systemctl status`"
-        )
-
-
 def start(group: "Group", plan: "Plan", pid: int) -> None:
     """Make the unit with its first process, join the hierarchies that systemd leaves to us, and write the limits."""
     if plan.unit is None:
@@ -110,7 +52,7 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
         create.refuse_used(group)
     connection = dbus.connect(plan.rootless)
     try:
-        start_unit(connection, plan.unit.name, unit_properties(plan, pid))
+        manager.start_unit(connection, plan.unit.name, unit_properties(plan, pid))
         try:
             create.make_directories(plan, group, refuse=False)
             for path in group.directories():
@@ -124,7 +66,7 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
             group.open()
         except BaseException:
             group.close()
-            stop_unit(connection, plan.unit.name)
+            manager.stop_unit(connection, plan.unit.name)
             group.undo()
             raise
     except OSError as error:
@@ -140,21 +82,9 @@ def attach(group: "Group", pid: int) -> None:
     inner = os.readlink(f"/proc/self/fd/{group.clone_fd}").partition("/" + group.unit.name)[2]
     connection = dbus.connect(group.rootless)
     try:
-        connection.call(NAME, OBJECT, MANAGER, "AttachProcessesToUnit", "ssau", group.unit.name, inner, [pid])
+        manager.attach(connection, group.unit.name, inner, pid)
     finally:
         connection.close()
-
-
-def stop_unit(connection: dbus.Connection, name: str) -> None:
-    """Stop a unit and forget its failure; one that is gone is none to stop."""
-    _listen(connection)
-    try:
-        answer = connection.call(NAME, OBJECT, MANAGER, "StopUnit", "ss", name, "replace")
-        connection.wait("JobRemoved", 1, answer[0])
-        connection.call(NAME, OBJECT, MANAGER, "ResetFailedUnit", "s", name)
-    except dbus.CallError as error:
-        if error.name != NO_UNIT:
-            raise
 
 
 def stop(group: "Group") -> None:
@@ -166,7 +96,7 @@ def stop(group: "Group") -> None:
     except RailcarError:
         return
     try:
-        stop_unit(connection, group.unit.name)
+        manager.stop_unit(connection, group.unit.name)
     except RailcarError:
         return
     finally:
@@ -180,6 +110,6 @@ def change(group: "Group", resources: "dict[str, Any]") -> None:
         return
     connection = dbus.connect(group.rootless)
     try:
-        connection.call(NAME, OBJECT, MANAGER, "SetUnitProperties", "sba(sv)", group.unit.name, True, given)
+        manager.change(connection, group.unit.name, given)
     finally:
         connection.close()

@@ -1,4 +1,5 @@
-"""Walking a group and all groups below it, however deep: one descriptor at a time, no recursion, no path grows."""
+"""The directories of groups: those that lack above one, and all below it, however deep: one descriptor at a time, no
+recursion, no path grows."""
 
 import errno
 import os
@@ -8,6 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def missing(path: str, mount: str) -> list[str]:
+    """The directories that are absent on the way from a mount point to a group, outermost first."""
+    result: list[str] = []
+    while path != mount and path.startswith(mount + "/") and not os.access(path, os.F_OK):
+        result.append(path)
+        path = path.rpartition("/")[0]
+    result.reverse()
+    return result
 
 
 def _children(descriptor: int) -> list[str]:

@@ -1,9 +1,9 @@
 """Changing the limits of a group in being."""
 
 from railcar.cgroups import files, v2
-from railcar.cgroups.group import apply
 from railcar.cgroups.plan import plan_writes
 from railcar.cgroups.values import number, section
+from railcar.cgroups.writes import apply
 from railcar.errors import RailcarError
 
 TYPE_CHECKING = False

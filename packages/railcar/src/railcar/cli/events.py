@@ -6,6 +6,7 @@ import sys
 import time
 
 from railcar import documents, state
+from railcar.cgroups.stats import stats
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.cli.pause import group_of
 from railcar.errors import RailcarError, UsageError
@@ -98,7 +99,7 @@ def events(record: state.Record, interval: float) -> "Iterator[dict[str, Any]]":
                 return
             if time.monotonic() >= due:
                 due = time.monotonic() + interval
-                yield {"type": "stats", "id": record.container_id, "data": group.stats()}
+                yield {"type": "stats", "id": record.container_id, "data": stats(group)}
     except OSError:
         if group.exists():
             raise
@@ -114,7 +115,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     if record.status() == "stopped":
         raise RailcarError(f'cannot show the figures of "{record.container_id}": container not running')
     if arguments.flag("stats"):
-        line = {"type": "stats", "id": record.container_id, "data": group_of(record).stats()}
+        line = {"type": "stats", "id": record.container_id, "data": stats(group_of(record))}
         sys.stdout.write(documents.compact(line) + "\n")
         return 0
     for event in events(record, interval):

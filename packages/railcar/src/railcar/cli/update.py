@@ -4,6 +4,7 @@ import os
 import sys
 
 from railcar import documents, state
+from railcar.cgroups.update import update as change
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.cli.pause import group_of
 from railcar.errors import ConfigError, RailcarError, UsageError
@@ -111,7 +112,7 @@ def run(options: Globals, arguments: Arguments) -> int:
         if status not in ("created", "running", "paused"):
             raise RailcarError(f'cannot update "{container_id}", which is {status}: container not running')
         if resources:
-            group_of(record).update(resources)
+            change(group_of(record), resources)
             remember(record, resources)
         if schemas:
             from railcar import rdt

@@ -3,6 +3,7 @@
 from ocicommon.linux.capabilities import capget, names
 
 from railcar import cgroups, config, spelling, stub
+from railcar.cgroups.mounts import mounts_for
 from railcar.errors import ConfigError
 from railcar.plan import namespaces as namespace_plan
 from railcar.plan import process as process_plan
@@ -113,7 +114,7 @@ class Plans:
         self.namespaces = namespace_plan.plan(value, born)
         shown = None
         if self.cgroup is not None:
-            shown = cgroups.from_record(self.cgroup.shown()).mounts_for
+            shown = _shown(self.cgroup.shown())
             self.warnings += self.cgroup.warnings
         self.rootfs = planning.plan(value, loaded.bundle, no_pivot=options.no_pivot, cgroup_mounts=shown)
         self.net_devices: list[tuple[str, str]] = []
@@ -153,7 +154,14 @@ def _check_init(filter_: "seccomp_plan.Filter | None") -> None:
         raise ConfigError(f"--init: linux.seccomp denies what the init needs: leave it out, or allow {needed}")
 
 
-def _plan_cgroup(value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options) -> "Any":
+def _shown(group: "dict[str, Any]") -> "Callable[[dict[str, Any]], list[dict[str, Any]]]":
+    """What a mount of type cgroup becomes for the group of this record."""
+    return lambda mount: mounts_for(group["mode"], group["paths"], mount)
+
+
+def _plan_cgroup(
+    value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options
+) -> "cgroups.Plan | None":
     if options.cgroup_manager == "disabled":
         return None
     owner = None

@@ -2,7 +2,7 @@
 
 In stage 1, before the clone::
 
-    plan = rootfs.plan(config, bundle, no_pivot=False, cgroup_mounts=group.mounts_for)   # ConfigError
+    plan = rootfs.plan(config, bundle, no_pivot=False, cgroup_mounts=cgroup_mounts)   # ConfigError
     sources = rootfs.open_sources(plan)   # StepError; sources.close() after the clone
 
 In stage 2, in the new namespaces, with the ids that own them::
