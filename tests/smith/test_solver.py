@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from smith.errors import SmithError
-from smith.solver import Candidate, Need, solve
+from smith.problem import Candidate, Need
+from smith.solver import solve
 
 
 def world(*candidates: tuple[list[list[int]], list[int]]) -> list[Candidate]:

@@ -9,7 +9,7 @@ from ocicommon.linux.errors import SyscallError
 from ocicommon.linux.recording import recording
 from railcar.errors import StepError
 from railcar.rootfs import filesystems, options, sources
-from railcar.rootfs.planning import Mount
+from railcar.rootfs.mount import Mount
 
 EINVAL, EPERM = 22, 1
 

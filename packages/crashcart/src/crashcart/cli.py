@@ -6,14 +6,12 @@ import gc
 import os
 import sys
 
-from crashcart import arguments, report
+from crashcart import __version__, arguments, report
 from crashcart.errors import CrashcartError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from crashcart.arguments import Arguments
-
-VERSION = "0.1.0"
 
 
 def main() -> None:
@@ -53,7 +51,7 @@ def run(argv: list[str]) -> int:
 
             return usage.run(["--help"])
         if read.version:
-            os.write(1, f"crashcart {VERSION}\n".encode())
+            os.write(1, f"crashcart {__version__}\n".encode())
             return 0
         return _act(read)
     except CrashcartError as error:

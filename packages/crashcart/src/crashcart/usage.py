@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crashcart import arguments, report
+from crashcart import __version__, arguments, report
 from crashcart.errors import CrashcartError
 
 _USAGE_OF_TARGET = "A container's id, unique prefix, name or NAMESPACE/ID, ENGINE:ID, or a pid."
@@ -150,9 +150,8 @@ def print_completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fis
 def print_manual() -> None:
     """Print the manual page: crashcart man | man -l -."""
     from crashcart import declared, manual
-    from crashcart.cli import VERSION
 
-    sys.stdout.write(manual.page(VERSION, arguments.OPTIONS, declared.of_app(app)))
+    sys.stdout.write(manual.page(__version__, arguments.OPTIONS, declared.of_app(app)))
 
 
 def _end(error: CrashcartError) -> Any:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from railcar import guarded
+    from railcar.between import Late
     from railcar.cgroups.group import Group
     from railcar.cgroups.plan import Plan
     from railcar.state import Record
@@ -69,7 +69,7 @@ class _Creation:
     """The doing, with a memory of what has to be undone."""
 
     def __init__(
-        self, root: str, container_id: str, plans: Plans, options: Options, late: "guarded.Late | None" = None
+        self, root: str, container_id: str, plans: Plans, options: Options, late: "Late | None" = None
     ) -> None:
         self.plans, self.options, self.late = plans, options, late
         self.group: Group | None = None

@@ -16,6 +16,7 @@ from railcar import (
     starting,
     stub,
     tracing,
+    watching,
 )
 from railcar.errors import ConfigError, RailcarError, StepError
 from railcar.job import Job
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class Options:
     """What the command line says beside the process itself. `cgroups`: [CONTROLLER:]PATH below the container's own.
 
-    `watched`: processes that the container's pid namespace shows may trace ours (`guarded.needed`).
+    `watched`: processes that the container's pid namespace shows may trace ours (`watching.needed`).
     `before_go` is called when the program is about to run, with our end of a terminal that this command relays.
     """
 
@@ -258,7 +259,7 @@ class _Execution:
         if self.options.before_go is not None:
             self.options.before_go(self.ours)
         channel.go()
-        guarded.let_go()
+        watching.let_go()
         said = b""
         while piece := os.read(replies, 65536):
             said += piece

@@ -31,7 +31,7 @@ def run(job: "Job", joined: bool) -> None:
         _mount(job)
         if job.late is not None:
             _join_memory(job)
-            job.late.enter(job)
+            job.late.enter(job.descriptors())
         if job.terminal >= 0:
             from railcar import console
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from railcar import guarded
+    from railcar.between import Late
     from railcar.handshake import Channel
     from railcar.plan.namespaces import Namespaces
     from railcar.plan.process import Process
@@ -73,7 +73,7 @@ class Job:
         self.listener: Any = None  # a connected socket that gets the seccomp listener
         self.keyring = ""
         self.placed = False  # systemd puts the child into its cgroup, and it waits for that
-        self.late: guarded.Late | None = None  # of a pid namespace that is entered last
+        self.late: Late | None = None  # of a pid namespace that is entered last
         self.create_hooks: list[dict[str, Any]] = []
         self.start_hooks: list[dict[str, Any]] = []
         self.told = b""
@@ -115,6 +115,13 @@ class Job:
             self.filter = Filter(program, flags, place, "", "")
         for fd in fds:
             self.stub = fd
+
+    def descriptors(self) -> set[int]:
+        """What the child itself still needs, besides what it is to pass on."""
+        needed = {self.channel.child.fileno(), self.stub, self.go, self.reply, self.proc}
+        needed |= {self.memory_group, self.terminal}
+        needed.update(sock.fileno() for sock in (self.console, self.listener) if sock is not None)
+        return needed
 
     def close_sockets(self) -> None:
         """On the host's side, after the clone; a listener that the child cannot send goes through here later."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import solv
 
 from smith.errors import SmithError
-from smith.solver import Candidate, Look, Need, Solution
+from smith.problem import Candidate, Look, Need, Solution
 
 
 def _reachable(requests: Sequence[int], look: Look) -> dict[int, Candidate]:

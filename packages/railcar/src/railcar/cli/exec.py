@@ -4,7 +4,7 @@ import os
 
 from ocicommon.linux.process import CLOSE_RANGE_CLOEXEC, close_range
 
-from railcar import config, documents, executing, guarded, placing, state
+from railcar import config, documents, executing, guarded, placing, state, watching
 from railcar.cli import log
 from railcar.cli.creation import preserved
 from railcar.cli.parse import Arguments, Globals, whole_number
@@ -29,7 +29,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     wanted.relay = not detach
     placing.check_preserved(wanted.preserve)  # before a descriptor of ours has one of these numbers
     record = state.find(options.root, arguments.positional[0])
-    wanted.watched = guarded.needed(record)
+    wanted.watched = watching.needed(record)
     if wanted.watched:
         guarded.seal()
     process = _process(record, arguments)

@@ -16,7 +16,8 @@ Every failure is a StepError with step, subject and errno. Nothing is imported a
 """
 
 from railcar.rootfs.build import Builder
-from railcar.rootfs.planning import Mount, Plan, plan
+from railcar.rootfs.mount import Mount
+from railcar.rootfs.planning import Plan, plan
 from railcar.rootfs.sources import Sources, open_sources
 
 __all__ = ["Builder", "Mount", "Plan", "Sources", "open_sources", "plan"]

@@ -23,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from railcar.rootfs.mount import Mount
     from railcar.rootfs.options import Options
-    from railcar.rootfs.planning import Mount, Plan
+    from railcar.rootfs.planning import Plan
     from railcar.rootfs.sources import Sources
 
 _EPERM = 1

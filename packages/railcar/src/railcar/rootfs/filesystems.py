@@ -15,7 +15,7 @@ from railcar.rootfs.options import ONLY_BY_MOUNT, SUPERBLOCK_WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from railcar.rootfs.planning import Mount
+    from railcar.rootfs.mount import Mount
 
 _EPERM = 1
 _EINVAL = 22

@@ -9,7 +9,7 @@ from ocicommon.linux.process import clone3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from railcar.rootfs.planning import Mount
+    from railcar.rootfs.mount import Mount
 
     Mapping = tuple[int, int, int]
 

@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from railcar.rootfs.mount import Mount
     from railcar.rootfs.options import Options
-    from railcar.rootfs.planning import Mount
 
 _ENOSYS = 38
 NOT_PROC = "only a proc filesystem can be mounted on /proc"

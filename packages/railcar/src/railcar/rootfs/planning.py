@@ -15,13 +15,15 @@ from railcar.plan.namespaces import ranges, to_host
 from railcar.rootfs import options as words
 from railcar.rootfs import sysctl
 from railcar.rootfs.devices import Device, wanted_devices
+from railcar.rootfs.mount import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Mapping = tuple[int, int, int]
+    from railcar.rootfs.mount import Mapping
+
     CgroupMounts = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
 # What may be mounted over inside /proc: files that tools fake, and nothing that security labels are written through.
@@ -50,48 +52,6 @@ ROOT_PROPAGATION = {
     "unbindable": MS_UNBINDABLE,
     "runbindable": MS_UNBINDABLE | MS_REC,
 }
-
-
-class Mount:
-    """One mount to be made.
-
-    ``what``: "bind", "new" (a filesystem of ``type``), "remount" or "link" (a symbolic link ``destination`` ->
-    ``source``: the aliases of cgroup v1). ``index`` is the place in config.json, for errors. ``inside``: the source of
-    a bind only exists after the clone (a cgroup, an earlier mount), so it is opened there. ``late_readonly``: made
-    writable first, since other mount points are made in it. ``id_space``: path of the user namespace whose maps an
-    idmapped bind takes, where it has none of its own.
-    """
-
-    __slots__ = (
-        "destination",
-        "gid_mappings",
-        "id_space",
-        "index",
-        "inside",
-        "late_readonly",
-        "options",
-        "source",
-        "type",
-        "uid_mappings",
-        "what",
-    )
-
-    def __init__(self, index: int, what: str, destination: str, kind: str, source: str, options: words.Options) -> None:
-        self.index = index
-        self.what = what
-        self.destination = destination
-        self.type = kind
-        self.source = source
-        self.options = options
-        self.inside = False
-        self.late_readonly = False
-        self.id_space = ""
-        self.uid_mappings: list[Mapping] = []
-        self.gid_mappings: list[Mapping] = []
-
-    def name(self) -> str:
-        """How errors call it."""
-        return f"mounts[{self.index}] {self.type or self.what} on {self.destination}"
 
 
 class Plan:

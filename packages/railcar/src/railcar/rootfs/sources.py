@@ -20,7 +20,8 @@ from railcar.rootfs.nodes import Nodes, make
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from railcar.handshake import Channel
-    from railcar.rootfs.planning import Mount, Plan
+    from railcar.rootfs.mount import Mount
+    from railcar.rootfs.planning import Plan
 
 _EPERM = 1
 _EINVAL = 22

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Sequence
 
 from smith.errors import SmithError
-from smith.solver import Candidate, Need, solve
+from smith.problem import Candidate, Need
+from smith.solver import solve
 from smith.sources.apk import version
 from smith.sources.apk.repository import Dependency, Index, Record, dependencies
 

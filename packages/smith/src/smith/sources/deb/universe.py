@@ -7,7 +7,8 @@ import fnmatch
 from collections.abc import Sequence
 
 from smith.errors import SmithError
-from smith.solver import Candidate, Need, Solution, solve
+from smith.problem import Candidate, Need, Solution
+from smith.solver import solve
 from smith.sources.deb import policy, version
 from smith.sources.deb.control import Relation
 from smith.sources.deb.packages import Index, Record
