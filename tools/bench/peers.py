@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("railcar", "runc", "crun")
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 _INSIDE = "RAILCAR_BENCH_INSIDE"
@@ -84,33 +84,57 @@ def _libraries(root: Path) -> str:
 
 
 def _unpack(place: Path, suite: str, mirror: str) -> None:
-    for name in (
-        "lists/partial",
-        "archives/partial",
-        "root/usr/lib",
-        "root/usr/lib64",
-        "root/usr/bin",
-        "root/usr/sbin",
-    ):
-        (place / name).mkdir(parents=True, exist_ok=True)
+    for name in ("usr/lib", "usr/lib64", "usr/bin", "usr/sbin"):
+        (place / "root" / name).mkdir(parents=True, exist_ok=True)
     for name in ("lib", "lib64", "bin", "sbin"):
         link = place / "root" / name
         if not link.is_symlink():
             link.symlink_to(f"usr/{name}")
-    (place / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror} {suite} main\n")
-    (place / "status").touch()
-    settings = {
-        "Dir::Etc::sourcelist": place / "sources.list",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State::lists": place / "lists",
-        "Dir::State::status": place / "status",
-        "Dir::Cache::archives": place / "archives",
-        "Acquire::Check-Valid-Until": "false",  # a mirror's snapshot may be older than its own date of expiry
-        "APT::Sandbox::User": "root",
-    }
-    apt = ["apt-get", "-q", "-y", "--no-install-recommends", *(f"-o{key}={value}" for key, value in settings.items())]
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*apt, "update"], check=True, env=environment, stdout=sys.stderr)
-    subprocess.run([*apt, "--download-only", "install", "runc", "crun"], check=True, env=environment, stdout=sys.stderr)
-    for package in sorted((place / "archives").glob("*.deb")):
+    apt = Apt(place, f"deb [signed-by={KEYRING}] {mirror} {suite} main")
+    apt.run("update")
+    apt.run("--download-only", "install", "runc", "crun")
+    for package in apt.packages():
         subprocess.run(["dpkg-deb", "--extract", str(package), str(place / "root")], check=True)
+
+
+class Apt:
+    """apt in a folder of its own, with one source and as if the system were empty. Nothing is installed."""
+
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+
+    def __init__(self, place: Path, source: str) -> None:
+        self.place = place
+        for name in ("lists/partial", "archives/partial"):
+            (place / name).mkdir(parents=True, exist_ok=True)
+        (place / "sources.list").write_text(f"{source}\n")
+        (place / "status").touch()
+
+    def command(self, *words: str) -> list[str]:
+        """The command line of apt-get with these words."""
+        settings = {
+            "Dir::Etc::sourcelist": self.place / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::State::lists": self.place / "lists",
+            "Dir::State::status": self.place / "status",
+            "Dir::Cache": self.place,
+            "Dir::Cache::archives": self.place / "archives",
+            "Acquire::Check-Valid-Until": "false",  # a mirror's snapshot may be older than its own date of expiry
+            "Acquire::Languages": "none",
+            "APT::Sandbox::User": "root",
+        }
+        options = (f"-o{key}={value}" for key, value in settings.items())
+        return ["apt-get", "-qq", "-y", "--no-install-recommends", *options, *words]
+
+    def run(self, *words: str) -> None:
+        """Run it, with what it says among the errors. CalledProcessError."""
+        subprocess.run(self.command(*words), check=True, env=self.environment, stdout=sys.stderr)
+
+    def addresses(self, *names: str) -> dict[str, str]:
+        """Address -> file name of all that installing `names` would download."""
+        command = self.command("--print-uris", "install", *names)
+        told = subprocess.run(command, check=True, env=self.environment, stdout=subprocess.PIPE, text=True).stdout
+        return {line.split()[0].strip("'"): line.split()[1] for line in told.splitlines() if line.startswith("'")}
+
+    def packages(self) -> list[Path]:
+        """The .deb files that were downloaded."""
+        return sorted((self.place / "archives").glob("*.deb"))
