@@ -154,6 +154,7 @@ def _build(spec: Spec, cache: Cache, progress: Progress, threads: int | None, lo
         if mount.strip("/"):
             result.add(mount.strip("/"), Node(t.DIRECTORY, 0o755))
     flat, losses = flatten(result, prepared.who, secret=frozenset(chosen.secret))
+    del result
     progress.note(f"{len(flat)} entries chosen of {len(prepared.tree)}")
     packed = pack(flat, spec.compression, cache, threads)
     made_by = compressor_name(spec.compression)

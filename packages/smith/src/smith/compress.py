@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
 
 import deflate
 import zstandard
@@ -43,7 +42,7 @@ class Packed:
 def name(kind: str) -> str:
     """What the digest of a compressed layer rests on: compressor, version, level, block size."""
     if kind == "gzip":
-        return f"libdeflate of deflate {metadata.version('deflate')} level {GZIP_LEVEL}, members of {BLOCK}"
+        return f"libdeflate of deflate {deflate.__version__} level {GZIP_LEVEL}, members of {BLOCK}"
     if kind == "zstd":
         version = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
         return f"zstd {version} level {ZSTD_LEVEL}, blocks of {BLOCK}"

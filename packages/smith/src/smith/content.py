@@ -39,6 +39,8 @@ class Content(Protocol):
 
 
 class _Base:
+    __slots__ = ()
+
     size: int
     _sha256: str | None = None
 

@@ -56,7 +56,7 @@ class HostTree(Tree):
     def __contains__(self, path: str) -> bool:
         return self.get(path) is not None
 
-    def children(self, path: str) -> list[str]:
+    def below(self, path: str) -> list[str]:
         node = self.get(path)
         if node is None or not node.is_dir:
             return []
@@ -68,16 +68,15 @@ class HostTree(Tree):
             for name in names:
                 self.get(f"{path}/{name}" if path else name)
             self._listed.add(path)
-        return super().children(path)
+        return super().below(path)
 
     def remove(self, path: str) -> None:
         super().remove(path)
         self._absent.add(path)
 
     def _put(self, path: str, node: Node) -> None:
-        parent, _, name = path.rpartition("/")
         self._nodes[path] = node
-        self._children.setdefault(parent, {})[name] = None
+        self._children.setdefault(path.rpartition("/")[0], {})[path] = None
         if node.is_dir:
             self._children.setdefault(path, {})
 

@@ -1,5 +1,7 @@
 """Layers onto a tree: what the image spec says of changesets, whiteouts and opaque directories (layer.md)."""
 
+from collections.abc import Iterable
+
 from smith import tree as t
 from smith.content import Content, RegionContent
 from smith.errors import InputError
@@ -7,7 +9,8 @@ from smith.tarindex import Member, data_of, members
 from smith.tree import Node, Tree
 
 WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
+OPAQUE = ".wh..opq"
+"""What is left of the name of an opaque whiteout without its first mark."""
 KINDS = {"5": t.DIRECTORY, "2": t.SYMLINK, "3": t.CHAR, "4": t.BLOCK, "6": t.FIFO}
 
 
@@ -17,15 +20,19 @@ def apply(tree: Tree, layer: Content, what: str) -> int:
     Whiteouts take away only what lower layers put there, wherever they stand in the tar. InputError for names
     that leave the root and for hard links to nothing.
     """
-    found = list(members(layer, what))
+    found: Iterable[Member] = members(layer, what)
+    count = 0
     try:
-        for member in found:
-            _white_out(tree, member)
+        if len(tree):
+            found = list(found)
+            for member in found:
+                _white_out(tree, member)
         for member in found:
             _add(tree, member, layer)
+            count += 1
     except InputError as error:
-        raise InputError(f"{what}: {error}") from None
-    return len(found)
+        raise error if what in error.message else InputError(f"{what}: {error}") from None
+    return count
 
 
 def load_tar(tree: Tree, archive: Content, what: str) -> int:
@@ -40,26 +47,30 @@ def load_tar(tree: Tree, archive: Content, what: str) -> int:
     return count
 
 
-def _white_out(tree: Tree, member: Member) -> None:
-    path = member.name.rstrip("/")
-    parent, _, name = path.rpartition("/")
+def _hidden(member: Member) -> tuple[str, str]:
+    """The folder and the name that a whiteout takes away; no name for any other member. InputError."""
+    parent, _, name = member.name.rstrip("/").rpartition("/")
     if not name.startswith(WHITEOUT):
-        return
+        return "", ""
     hidden = name[len(WHITEOUT) :]
     if hidden in ("", ".", ".."):
         raise InputError(f"the whiteout {member.name!r} names no file")
-    parent = t.clean(parent)
-    real = tree.resolve(parent)
+    return t.clean(parent), hidden
+
+
+def _white_out(tree: Tree, member: Member) -> None:
+    parent, hidden = _hidden(member)
+    real = tree.resolve(parent) if hidden else None
     if real is None:
         return
-    if name == OPAQUE:
+    if hidden == OPAQUE:
         tree.clear_directory(real)
-    elif not name.startswith(".wh..wh."):
+    elif not hidden.startswith(WHITEOUT):
         tree.remove(f"{real}/{hidden}" if real else hidden)
 
 
 def _add(tree: Tree, member: Member, layer: Content, *, whiteouts: bool = True) -> None:
-    if whiteouts and member.name.rstrip("/").rpartition("/")[2].startswith(WHITEOUT):
+    if whiteouts and _hidden(member)[1]:
         return
     if member.kind == "1":
         tree.link(member.name, t.clean(member.target))

@@ -16,17 +16,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocicommon import platform as platforms
 from ocicommon.canonical import dumps
 
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
-from smith.fetch import Fetcher, in_parallel, redacted
 from smith.progress import Progress
 from smith.sources import Input, Package, SourceResult
 from smith.spec import Spec
+
+if TYPE_CHECKING:
+    from smith.fetch import Fetcher
 
 VERSION = 1
 FAMILIES = ("deb", "rpm", "apk")
@@ -239,6 +241,8 @@ def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResu
         return on_machine
     if lock.type not in FAMILIES:
         return _compared(spec, lock, cache, progress)
+    from smith.fetch import Fetcher, in_parallel
+
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
     in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), lock.files(), 6, fetcher.stop)
     module = importlib.import_module(f"smith.sources.{lock.type}.locked")
@@ -248,6 +252,8 @@ def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResu
 
 
 def _compared(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
+    from smith.fetch import redacted
+
     module = importlib.import_module(f"smith.sources.{lock.type}")
     result: SourceResult = module.load(spec, cache, progress)
     locked = {_relative(entry.url, spec.directory): entry.sha256 for entry in lock.entries}

@@ -15,6 +15,8 @@ SPEC_TYPE = "application/vnd.smith.spec+json"
 PACKAGES_TYPE = "application/vnd.smith.packages"
 REASONS_TYPE = "application/vnd.smith.reasons+json"
 INPUTS_TYPE = "application/vnd.smith.inputs+json"
+PART = 1000
+"""Entries that are written as JSON at once."""
 OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 MARKS = (
     "etc/debian_version",
@@ -98,7 +100,7 @@ def documents(
         sbom.SPDX: sbom.spdx(subject, kept, system),
         SPEC_TYPE: dumps(normalized(spec)),
         PACKAGES_TYPE: lines.encode(),
-        REASONS_TYPE: dumps(reasons(selection, kept)),
+        REASONS_TYPE: reasons(selection, kept),
         INPUTS_TYPE: dumps(inputs),
     }
 
@@ -136,20 +138,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def reasons(selection: Selection, kept: list[Package]) -> dict[str, Any]:
-    """Path -> why it is in and of which package."""
+def reasons(selection: Selection, kept: list[Package]) -> bytes:
+    """Path -> why it is in and of which package, as JSON: written in parts, since there may be 100,000 paths."""
     owners: dict[str, str] = {}
     for package in kept:
         for path in package.files:
             if path in selection.chosen and owned(selection, path):
                 owners.setdefault(path, package.name)
-    result: dict[str, Any] = {}
-    for path, reason in sorted(selection.chosen.items()):
-        entry = {"kind": reason.kind, "via": reason.via, "detail": reason.detail, "package": owners.get(path, "")}
-        result[_text(path)] = {key: _text(value) for key, value in entry.items() if value}
-    return result
+    named = sorted((_text(path), path) for path in selection.chosen)
+    parts = []
+    for start in range(0, len(named), PART):
+        part: dict[str, dict[str, str]] = {}
+        for name, path in named[start : start + PART]:
+            reason = selection.chosen[path]
+            entry = {"kind": reason.kind, "via": reason.via, "detail": reason.detail, "package": owners.get(path, "")}
+            part[name] = {key: _text(value) for key, value in entry.items() if value}
+        parts.append(dumps(part)[1:-1])
+    return b"{" + b",".join(parts) + b"}"
 
 
 def _text(value: str) -> str:
     """File names that are no UTF-8 in a form that JSON can hold."""
+    if value.isascii():
+        return value
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -124,8 +124,7 @@ class Selection:
             if (folder, self.clutter) in self.descended:
                 continue
             self.descended.add((folder, self.clutter))
-            for name in self.tree.children(folder):
-                below = f"{folder}/{name}" if folder else name
+            for below in self.tree.below(folder):
                 if below in self.excludes or (self.clutter is not None and below in self.clutter):
                     continue
                 node = self.tree[below]

@@ -53,6 +53,7 @@ class _Parser:
         self.content = content
         self.what = what
         self.position = 0
+        self.shared: dict[int, int] = {}
 
     def bad(self, text: str) -> InputError:
         return InputError(f"{self.what} is a broken tar: {text}")
@@ -139,13 +140,13 @@ class _Parser:
         return Member(
             name=_text(name),
             kind=letter,
-            mode=self.number(header[100:108], "mode") & 0o7777,
+            mode=self.one(self.number(header[100:108], "mode") & 0o7777),
             uid=self.decimal(pax["uid"], "uid") if "uid" in pax else self.number(header[108:116], "uid"),
             gid=self.decimal(pax["gid"], "gid") if "gid" in pax else self.number(header[116:124], "gid"),
             size=size,
             stored=stored,
             offset=start,
-            mtime=self.time(pax["mtime"]) if "mtime" in pax else self.number(header[136:148], "time"),
+            mtime=self.one(self.time(pax["mtime"]) if "mtime" in pax else self.number(header[136:148], "time")),
             target=_text(target),
             device=(self.number(header[329:337], "device"), self.number(header[337:345], "device"))
             if letter in "34"
@@ -175,6 +176,10 @@ class _Parser:
         except ValueError:
             pass
         raise self.bad(f"the {what} at byte {self.position} is no number")
+
+    def one(self, value: int) -> int:
+        """The same object for the same number: of modes and times there are few, and 100,000 members."""
+        return self.shared.setdefault(value, value)
 
     def time(self, raw: bytes) -> int:
         try:

@@ -5,7 +5,6 @@ are paths that share one Node object. The tree never holds a path below a symlin
 the parent directories, inside the tree, as a tar extraction inside a root would (this is what merged /usr needs).
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -91,18 +90,28 @@ class Tree:
         """All (path, node) but the root."""
         return ((path, node) for path, node in self._nodes.items() if path)
 
-    def sorted(self) -> list[tuple[str, Node]]:
+    def sorted(self) -> Iterator[tuple[str, Node]]:
         """All (path, node) but the root, parents before children, in byte order of the path's parts."""
-        return sorted(self.items(), key=lambda item: item[0].replace("/", "\0").encode(errors="surrogateescape"))
+        pending = [""]
+        while pending:
+            path = pending.pop()
+            if path:
+                yield path, self._nodes[path]
+            below = self._children.get(path)
+            if below:
+                pending += sorted(below, key=_bytes, reverse=True)
 
     def children(self, path: str) -> list[str]:
         """Names in a directory, sorted; empty for anything else."""
+        return [below.rpartition("/")[2] for below in self.below(path)]
+
+    def below(self, path: str) -> list[str]:
+        """Paths of what is in a directory, sorted; empty for anything else."""
         return sorted(self._children.get(path, ()))
 
     def descendants(self, path: str) -> Iterator[str]:
         """Every path below `path`, sorted, parents first."""
-        for name in self.children(path):
-            below = f"{path}/{name}" if path else name
+        for below in self.below(path):
             yield below
             yield from self.descendants(below)
 
@@ -142,7 +151,7 @@ class Tree:
         elif node.is_link:
             self._real.clear()
         self._nodes[path] = node
-        self._children[parent][sys.intern(name)] = None
+        self._children[parent][path] = None
         if node.is_dir:
             self._children.setdefault(path, {})
         return path
@@ -164,14 +173,13 @@ class Tree:
             self._children.pop(below, None)
         del self._nodes[path]
         self._children.pop(path, None)
-        parent, _, name = path.rpartition("/")
-        self._children[parent].pop(name, None)
+        self._children[path.rpartition("/")[0]].pop(path, None)
         self._real.clear()
 
     def clear_directory(self, path: str) -> None:
         """Empty a directory (an opaque whiteout)."""
-        for name in self.children(path):
-            self.remove(f"{path}/{name}" if path else name)
+        for below in self.below(path):
+            self.remove(below)
 
     def walk(self, path: str, *, last: bool = True) -> Walk:
         """Follow `path` inside the root: `..` stops at the root, absolute targets start there.
@@ -179,6 +187,10 @@ class Tree:
         `node` is None when nothing is there or symlinks go round; `path` is then where it ended.
         With `last` false a symlink at the end is not followed.
         """
+        node = self._nodes.get(path)
+        if node is not None and (not last or node.kind != SYMLINK):
+            # What is in the tree under that name has no link above it, and a clean name: see `add`.
+            return Walk((), path, node)
         pending = [part for part in reversed(path.split("/")) if part and part != "."]
         links: list[str] = []
         here = ""
@@ -245,10 +257,14 @@ class Tree:
             if old is None or not old.is_dir:
                 self.remove(made)
                 self._nodes[made] = Node(DIRECTORY, 0o755)
-                self._children[parent][part] = None
+                self._children[parent][made] = None
                 self._children[made] = {}
         self._real[path] = made
         return made
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
 
 
 def clean(path: str) -> str:

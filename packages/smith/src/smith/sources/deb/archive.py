@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from smith.cache import CHUNK, Cache
-from smith.content import BytesContent, Content, FileContent
+from smith.content import BytesContent, Content, FileContent, RegionContent
 from smith.errors import InputError
 from smith.inflate import compression_of, expand
 from smith.layers import region
@@ -34,7 +34,8 @@ class Deb:
 
     def members(self) -> Iterator[Member]:
         """The payload's entries in order. InputError when the tar is damaged."""
-        return members(self.data, self.what)
+        with self.data.open() as stream:
+            yield from members(RegionContent(stream.fileno(), 0, self.data.size, stream), self.what)
 
     def content(self, member: Member) -> Content:
         return data_of(member, region(self.data, member.offset, member.stored))
