@@ -81,7 +81,7 @@ def bindings(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the peers, interleaved: -- [runtime|density|crashcart|registry|images] [OPTION...]."""
+    """Measure against the peers, interleaved: -- [runtime|density|crashcart|registry|images|packages] [OPTION...]."""
     bin_ = environment(session, "bench", "test", compiled=True)
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):

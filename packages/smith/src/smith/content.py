@@ -39,10 +39,10 @@ class Content(Protocol):
 
 
 class _Base:
-    __slots__ = ()
+    __slots__ = ("_sha256",)
 
     size: int
-    _sha256: str | None = None
+    _sha256: str | None
 
     def identity(self) -> str:
         return ""
@@ -75,9 +75,12 @@ class _Base:
 class BytesContent(_Base):
     """Bytes that smith itself made, such as /etc/passwd."""
 
+    __slots__ = ("data", "size")
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.size = len(data)
+        self._sha256 = None
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
@@ -95,7 +98,7 @@ class RegionContent(_Base):
     `holder` keeps the descriptor alive; its `origin`, where it has one, is the digest of the whole file.
     """
 
-    __slots__ = ("_sha256", "fd", "holder", "offset", "size")
+    __slots__ = ("fd", "holder", "offset", "size")
 
     def __init__(self, fd: int, offset: int, size: int, holder: object = None) -> None:
         self.fd = fd
@@ -124,7 +127,7 @@ class FileContent(_Base):
     `origin` names a file of the cache, which never changes.
     """
 
-    __slots__ = ("_sha256", "origin", "path", "size")
+    __slots__ = ("origin", "path", "size")
 
     def __init__(self, path: Path | str, size: int | None = None, sha256: str | None = None, origin: str = "") -> None:
         self.path = os.fspath(path)
@@ -160,7 +163,7 @@ class FileContent(_Base):
 class SparseContent(_Base):
     """A file of holes and pieces, as sparse tar members store it: each piece is (start, length, offset in data)."""
 
-    __slots__ = ("_sha256", "data", "pieces", "size")
+    __slots__ = ("data", "pieces", "size")
 
     def __init__(self, data: Content, pieces: list[tuple[int, int, int]], size: int) -> None:
         self.data = data
