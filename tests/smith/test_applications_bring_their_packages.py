@@ -26,17 +26,17 @@ def bring(source: SourceResult, folder: Path, **said: str) -> list[str]:
     return sorted(applications.add(spec, source, Cache(folder / "cache"), Silent()))
 
 
-def wheel(folder: Path, name: str = "greeting", tag: str = "py3-none-any") -> None:
+def wheel(folder: Path, name: str = "greeting", tag: str = "py3-none-any", version: str = "1.0") -> None:
     """A wheel with a module and a program."""
-    info = f"{name}-1.0.dist-info"
+    info = f"{name}-{version}.dist-info"
     files = {
         f"{name}/__init__.py": f"def greet():\n    return 'hello from {name}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:greet\n",
     }
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
         for path, text in files.items():
             archive.writestr(path, text)
         archive.writestr(f"{info}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD")))
@@ -70,8 +70,10 @@ def test_wheels_go_where_python_looks_and_programs_stay_out(tmp_path: Path) -> N
     record = source.tree[f"{base}/greeting-1.0.dist-info/RECORD"]
     assert record.content is not None
     assert b"bin/" not in record.content.read_at(0, record.size)
-    assert [(each.kind, each.url) for each in source.inputs] == [("wheel", "greeting-1.0-py3-none-any.whl")]
-    assert len(source.inputs[0].sha256) == 64
+    (read,) = source.inputs
+    assert (read.kind, read.name, read.version) == ("wheel", "greeting", "1.0")
+    assert read.url == f"file://{tmp_path}/wheels/greeting-1.0-py3-none-any.whl"
+    assert len(read.sha256) == 64
 
 
 def test_wheels_are_chosen_for_the_images_processor_and_library(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from smith import installed, recipe
+from smith import applications, installed, recipe
 from smith.content import FileContent
 from smith.errors import SmithError, VerificationError
 from smith.hosttree import HostTree
 from smith.lock import Entry, Lock, path_of, request_of
+from smith.lock import make as make_lock
 from smith.selection import Selection
 from smith.sources import SourceResult
 from smith.spec import Spec
@@ -70,21 +71,26 @@ def make(spec: Spec, selection: Selection, source: SourceResult, folder: str, no
         if node.content is not None
     )
     made = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() if now is None else now))
-    lock = Lock("host", source.platform, request_of(spec), made, entries)
+    brought = tuple(entry for entry in make_lock(spec, source).entries if entry.kind in applications.KINDS)
+    lock = Lock("host", source.platform, request_of(spec), made, (*entries, *brought))
     if not folder:
         return lock
     try:
         _keep(source.tree, chosen, folder)
+        for path, reason in selection.chosen.items():
+            if reason.kind == "application":
+                # Where those go to is decided by the folders that are there.
+                Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SmithError(f"{error.filename or folder}: cannot be kept: {error.strerror}") from None
     return replace(lock, vendor=os.path.relpath(folder, spec.directory))
 
 
 def _own_files(selection: Selection) -> Iterator[tuple[str, Node]]:
-    """The chosen files that are the machine's: not those of rootfs/, and none that smith made."""
+    """The chosen files that are the machine's: none of rootfs/ or an application's packages, none that smith made."""
     for path, reason in selection.chosen.items():
         node = selection.tree[path]
-        if isinstance(node.content, FileContent) and reason.kind != "rootfs":
+        if isinstance(node.content, FileContent) and reason.kind not in ("rootfs", "application"):
             yield path, node
 
 
@@ -111,8 +117,9 @@ def load(spec: Spec, lock: Lock) -> SourceResult:
     root = os.path.join(spec.directory, lock.vendor) if lock.vendor else "/"
     if not lock.vendor and spec.package.endswith("/"):
         root = os.path.join(spec.directory, spec.package)
-    tree = LockedTree(root, {entry.name: entry.sha256 for entry in lock.entries})
-    for entry in lock.entries:
+    files = [entry for entry in lock.entries if entry.kind == KIND]
+    tree = LockedTree(root, {entry.name: entry.sha256 for entry in files})
+    for entry in files:
         node = tree.get(entry.name)
         if node is None or node.content is None:
             raise VerificationError(f"/{entry.name}: is not there any more, and {path_of(spec)} has it")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ocicommon import platform as platforms
 from ocicommon.canonical import dumps
 
+from smith import applications
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.progress import Progress
@@ -81,8 +82,12 @@ class Lock:
         ]
 
     def files(self) -> list[Entry]:
-        """What is fetched by digest, and can be kept: the packages, and those with debug files."""
-        return [entry for entry in self.entries if entry.kind in (*PACKAGE, DEBUG)]
+        """What is fetched by digest, and can be kept: the packages, those with debug files, those of an application."""
+        return [entry for entry in self.entries if entry.kind in (*PACKAGE, DEBUG, *applications.KINDS)]
+
+    def applications(self) -> list[Entry]:
+        """The locked packages of `requirements` and `package-json`."""
+        return [entry for entry in self.entries if entry.kind in applications.KINDS]
 
 
 def path_of(spec: Spec) -> str:
@@ -101,6 +106,8 @@ def request_of(spec: Spec) -> str:
         "platform": _plain_platform(spec.platform),
         "mock": [spec.mock.config, list(spec.mock.deps), *(["debuginfo"] if spec.mock.debuginfo else [])],
         "repositories": [{k: list(v) if isinstance(v, tuple) else v for k, v in r.items()} for r in repositories],
+        **({"scripts": spec.scripts} if spec.scripts != "none" else {}),
+        **applications.asked(spec),
     }
     return hashlib.sha256(dumps(wanted)).hexdigest()
 
@@ -125,8 +132,8 @@ def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
                 _relative(item.url, spec.directory),
                 item.sha256,
                 item.size,
-                package.name if package else "",
-                package.version if package else "",
+                package.name if package else item.name,
+                package.version if package else item.version,
                 package.arch if package else "",
                 package.source if package else "",
                 package.source_version if package else "",
@@ -201,6 +208,8 @@ def find(spec: Spec) -> Lock | None:
     """The lock file beside smith.yaml, if there is one. ConfigError when it was made for another smith.yaml."""
     path = path_of(spec)
     if not os.path.exists(path):
+        if spec.locked:
+            raise ConfigError(f"{path}: is not there, and --locked builds from nothing else: run `smith lock`")
         return None
     locks = read(path)
     wanted = request_of(spec)
@@ -213,7 +222,8 @@ def find(spec: Spec) -> Lock | None:
         )
     if found is None:
         raise ConfigError(
-            f"{path}: was made for other packages, repositories or platforms than {spec.file} names: run `smith lock`"
+            f"{path}: was made for other packages, requirements, repositories or platforms than {spec.file} names: "
+            "run `smith lock`"
         )
     return found
 
@@ -236,19 +246,37 @@ def vendor(lock: Lock, folder: str, directory: str, cache: Cache) -> Lock:
 
 def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
     """The source of a locked build. VerificationError, naming the input, when one is not what it was."""
+    bring(lock, spec, cache, progress)
+    result = _load(spec, lock, cache, progress)
+    result.applications = [
+        Input(e.kind, _absolute(e.url, spec.directory), e.sha256, e.size, e.name, e.version)
+        for e in lock.applications()
+    ]
+    return result
+
+
+def _load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
     if lock.type == "host":
         on_machine: SourceResult = importlib.import_module("smith.hostlock").load(spec, lock)
         return on_machine
     if lock.type not in FAMILIES:
         return _compared(spec, lock, cache, progress)
+    module = importlib.import_module(f"smith.sources.{lock.type}.locked")
+    apart = (*PACKAGE, *applications.KINDS)
+    others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in apart]
+    result: SourceResult = module.load(lock.packages(), cache, lock.platform, others)
+    return result
+
+
+def bring(lock: Lock, spec: Spec, cache: Cache, progress: Progress) -> None:
+    """Have all files of a lock in the cache. InputError, naming the first that cannot be had."""
+    files = lock.files()
+    if not files:
+        return
     from smith.fetch import Fetcher, in_parallel
 
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
-    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), lock.files(), 6, fetcher.stop)
-    module = importlib.import_module(f"smith.sources.{lock.type}.locked")
-    others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in PACKAGE]
-    result: SourceResult = module.load(lock.packages(), cache, lock.platform, others)
-    return result
+    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), files, 6, fetcher.stop)
 
 
 def _compared(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
@@ -256,12 +284,14 @@ def _compared(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> Sourc
 
     module = importlib.import_module(f"smith.sources.{lock.type}")
     result: SourceResult = module.load(spec, cache, progress)
-    locked = {_relative(entry.url, spec.directory): entry.sha256 for entry in lock.entries}
     for item in result.inputs:
-        expected = locked.get(_relative(item.url, spec.directory))
-        if expected != item.sha256:
+        # An image and its layers have one address.
+        kind, url = item.kind, _relative(item.url, spec.directory)
+        expected = [entry.sha256 for entry in lock.entries if (entry.kind, entry.url) == (kind, url)]
+        if item.sha256 not in expected:
+            has = " or ".join(f"sha256:{sha256}" for sha256 in expected) or "nothing"
             raise VerificationError(
-                f"{redacted(item.url)}: is sha256:{item.sha256}, and {path_of(spec)} has sha256:{expected or 'nothing'}"
+                f"{redacted(item.url)}: its {kind} is sha256:{item.sha256}, and {path_of(spec)} has {has}"
             )
     return result
 
@@ -315,4 +345,5 @@ def as_json(lock: Lock) -> dict[str, Any]:
         "type": lock.type,
         "platform": lock.platform,
         "packages": [{"name": e.name, "version": e.version, "arch": e.arch} for e in lock.packages()],
+        "applications": [{"kind": e.kind, "name": e.name, "version": e.version} for e in lock.applications()],
     }

@@ -1,6 +1,6 @@
 """`smith lock`: the lock of what a build of this spec takes today."""
 
-from smith import builder, hostlock, lock
+from smith import applications, builder, hostlock, lock
 from smith.cache import Cache
 from smith.errors import ConfigError
 from smith.lock import Lock
@@ -17,11 +17,15 @@ def of_today(spec: Spec, vendor: str, cache: Cache, progress: Progress) -> Lock:
         raise ConfigError(f"{spec.file}: takes nothing but rootfs/, so there is nothing to lock")
     if spec.type == "host":
         prepared = builder.prepare(spec, cache, progress, builder.load_fresh)
-        return hostlock.make(spec, prepared.selection, prepared.source, vendor)
-    if spec.mock.debuginfo:
+        made = hostlock.make(spec, prepared.selection, prepared.source, vendor)
+    elif spec.mock.debuginfo:
         # Which debug packages are taken depends on the files that are chosen.
-        source = builder.prepare(spec, cache, progress, builder.load_fresh).source
+        made = lock.make(spec, builder.prepare(spec, cache, progress, builder.load_fresh).source)
     else:
         source = builder.load_fresh(spec, cache, progress)
-    made = lock.make(spec, source)
-    return lock.vendor(made, vendor, spec.directory, cache) if vendor else made
+        applications.add(spec, source, cache, progress)
+        made = lock.make(spec, source)
+    if not vendor:
+        return made
+    lock.bring(made, spec, cache, progress)
+    return lock.vendor(made, vendor, spec.directory, cache)

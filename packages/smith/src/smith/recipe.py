@@ -5,10 +5,10 @@ from typing import Any
 
 from ocicommon.canonical import dumps
 
-from smith import installed, nativedb, sbom
+from smith import applications, installed, nativedb, sbom
 from smith import tree as t
 from smith.selection import Reason, Selection
-from smith.sources import Package, SourceResult
+from smith.sources import Input, Package, SourceResult
 from smith.spec import Spec
 
 SPEC_TYPE = "application/vnd.smith.spec+json"
@@ -89,7 +89,7 @@ def documents(
     """
     lines = "".join(f"{package.name} {package.version} {package.arch}\n" for package in kept)
     inputs = [
-        {"kind": each.kind, "sha256": each.sha256, "size": each.size, "url": each.url}
+        {"kind": each.kind, "sha256": each.sha256, "size": each.size, "url": _anywhere(each)}
         for each in sorted(source.inputs, key=lambda each: (each.kind, each.url, each.sha256))
     ]
     name = spec.preset or spec.package.rpartition("/")[2] or next(iter(spec.packages), "rootfs")
@@ -105,6 +105,12 @@ def documents(
     }
 
 
+def _anywhere(read: Input) -> str:
+    """The address of an input, without the folders of this machine."""
+    local = read.kind in applications.KINDS and read.url.startswith("file:")
+    return read.url.rpartition("/")[2] if local else read.url
+
+
 def _os_release(selection: Selection) -> str:
     for path in OS_RELEASE:
         data = installed.read(selection.tree, path)
@@ -117,7 +123,7 @@ def normalized(spec: Spec) -> dict[str, Any]:
     """The spec as it was understood, silent keys left out; nothing of this machine (no folder names) is in it."""
     result = {}
     for each in fields(Spec):
-        if each.name in ("directory", "file", "overlays", "insecure", "fast"):
+        if each.name in ("directory", "file", "overlays", "insecure", "fast", "locked"):
             continue
         value = _plain(getattr(spec, each.name))
         if value not in (None, "", [], {}, False):

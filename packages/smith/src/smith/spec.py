@@ -47,7 +47,8 @@ class Spec:
 
     `package` is one URL, file or name; `packages` are names. `directory` is the folder of smith.yaml, which
     relative files are taken from. `overlays` are folders of a preset, laid before rootfs/. `insecure` (any TLS
-    certificate) and `fast` (no news from repositories) are the command line's. `platform` is `os/arch[/variant]`
+    certificate), `fast` (no news from repositories) and `locked` (no build without a lock file) are the command line's.
+    `platform` is `os/arch[/variant]`
     or empty for the machine's own.
     """
 
@@ -80,5 +81,6 @@ class Spec:
     overlays: tuple[str, ...] = ()
     insecure: bool = False
     fast: bool = False
+    locked: bool = False
     directory: str = "."
     file: str = "smith.yaml"

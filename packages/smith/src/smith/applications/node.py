@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from smith import tree as t
+from smith.applications import NPM, locked
 from smith.cache import CHUNK, Cache
 from smith.content import FileContent
 from smith.errors import ConfigError, InputError, VerificationError
@@ -35,16 +36,46 @@ def add(spec: Spec, source: SourceResult, cache: Cache, progress: Progress) -> l
     made = _own(package, path, source.tree)
     entries = list(wanted(_locked(package, path), source.platform, path))
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure, fast=spec.fast)
-    digests = in_parallel(lambda entry: _fetch(fetcher, *entry[1:]), entries, 6, fetcher.stop)
-    for (place, url, _), sha256 in zip(entries, digests, strict=True):
-        made += _unpack(cache, sha256, url, f"{APPLICATION}/{place}", source.tree)
-        source.inputs.append(Input("npm", redacted(url), sha256, os.stat(cache.path(sha256)).st_size))
+    known = {(each.name, each.version, each.url): each.sha256 for each in locked(source, NPM) or ()}
+
+    def have(entry: Wanted) -> str:
+        if source.applications is None:
+            return _fetch(fetcher, entry.url, entry.integrity)
+        found = known.get((entry.name, entry.version, redacted(entry.url)))
+        if found is None:
+            raise VerificationError(f"{entry.name} {entry.version} of {path} is not in the lock file: run `smith lock`")
+        return found
+
+    digests = in_parallel(have, entries, 6, fetcher.stop)
+    for entry, sha256 in zip(entries, digests, strict=True):
+        made += _unpack(cache, sha256, entry.url, f"{APPLICATION}/{entry.place}", source.tree)
+        size = os.stat(cache.path(sha256)).st_size
+        source.inputs.append(Input(NPM, redacted(entry.url), sha256, size, entry.name, entry.version))
     progress.note(f"{len(entries)} packages of {path}")
     return made
 
 
-def wanted(locked: dict[str, Any], platform: str, what: str) -> Iterator[tuple[str, str, str]]:
-    """(place, address, integrity) of the packages that run: no development ones, none of other platforms."""
+def digest(spec: Spec) -> str:
+    """The digest of npm's lock file; empty when there is none."""
+    path = _lock_file(os.path.join(spec.directory, spec.package_json))
+    if not path:
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+class Wanted(NamedTuple):
+    """One package: the folder it goes to, below the application's, and what npm's lock file says of it."""
+
+    place: str
+    name: str
+    version: str
+    url: str
+    integrity: str
+
+
+def wanted(locked: dict[str, Any], platform: str, what: str) -> Iterator[Wanted]:
+    """The packages that run: no development ones, none of other platforms."""
     for place, entry in sorted(locked.items()):
         if not place or not isinstance(entry, dict) or entry.get("dev") or entry.get("inBundle"):
             continue
@@ -55,7 +86,10 @@ def wanted(locked: dict[str, Any], platform: str, what: str) -> Iterator[tuple[s
             raise ConfigError(
                 f"{what}: {place} has no address with an integrity in the lock file: put such a package into rootfs/"
             )
-        yield t.clean(place), url, integrity
+        if url.startswith("file:") and not url.startswith("file://"):
+            url = f"file://{os.path.abspath(os.path.join(os.path.dirname(what), url[5:]))}"
+        name = str(entry.get("name") or place.rpartition("node_modules/")[2])
+        yield Wanted(t.clean(place), name, str(entry.get("version", "")), url, integrity)
 
 
 def _allows(said: Any, own: str) -> bool:
@@ -77,9 +111,14 @@ def _document(path: str, what: str) -> dict[str, Any]:
     return found
 
 
-def _locked(package: dict[str, Any], path: str) -> dict[str, Any]:
+def _lock_file(path: str) -> str:
+    """npm's lock file beside a package.json; empty when there is none."""
     folder = os.path.dirname(path)
-    lock = next((p for p in (os.path.join(folder, name) for name in LOCKS) if os.path.isfile(p)), "")
+    return next((p for p in (os.path.join(folder, name) for name in LOCKS) if os.path.isfile(p)), "")
+
+
+def _locked(package: dict[str, Any], path: str) -> dict[str, Any]:
+    lock = _lock_file(path)
     if not lock:
         if package.get("dependencies") or package.get("optionalDependencies"):
             raise ConfigError(f"{path}: has no package-lock.json beside it: run `npm install --package-lock-only`")

@@ -1,6 +1,7 @@
 """Python packages of a requirements file: wheels that pip chooses for the image's Python; none of their code runs."""
 
 import glob
+import hashlib
 import importlib.util
 import json
 import os
@@ -10,11 +11,14 @@ import subprocess
 import sys
 import tempfile
 from typing import Any
+from urllib.parse import unquote
 
 from smith import tree as t
-from smith.cache import Cache
+from smith.applications import WHEEL, locked
+from smith.cache import CHUNK, Cache
 from smith.content import FileContent
-from smith.errors import ConfigError, MissingToolError, SmithError
+from smith.errors import ConfigError, InputError, MissingToolError, SmithError
+from smith.fetch import redacted
 from smith.progress import Progress
 from smith.sources import Input, SourceResult
 from smith.spec import Spec
@@ -26,6 +30,9 @@ MACHINES = {
     "riscv64": "riscv64",
 }  # fmt: skip
 WHEELS = "/usr/share/python-wheels/pip-*.whl"
+UNSTEADY = ("direct_url.json", "REQUESTED")
+"""What pip writes about how a package was asked for, which is no part of the package."""
+OTHER_FILE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.M)
 OLDEST_GLIBC = 17
 """Of manylinux2014, which is manylinux_2_17; older names are aliases of still older ones (PEP 600)."""
 
@@ -38,27 +45,69 @@ def add(spec: Spec, source: SourceResult, cache: Cache, progress: Progress) -> l
     prefix, minor = _interpreter(spec, source.tree)
     target = _folder(source.tree, prefix, minor)
     folder = tempfile.mkdtemp(prefix="smith-requirements-")
+    wheels = locked(source, WHEEL)
     try:
         report = os.path.join(folder, "report")
         options = ["--python-version", f"3.{minor}", "--implementation", "cp"]
         options += [word for abi in (f"cp3{minor}", "abi3", "none") for word in ("--abi", abi)]
         options += [word for name in platforms(source) for word in ("--platform", name)]
+        if wheels is None:
+            wanted = ["-r", os.path.abspath(path)]
+        else:
+            wanted = ["--no-index", "--no-deps", *_kept(wheels, os.path.join(folder, "wheels"), cache)]
         command = [
             *_pip(), "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile",
             "--no-warn-script-location", "--root-user-action=ignore", "--only-binary", ":all:",
-            "--target", os.path.join(folder, "packages"), "--report", report, *options, "-r", os.path.abspath(path),
+            "--target", os.path.join(folder, "packages"), "--report", report, *options, *wanted,
         ]  # fmt: skip
-        task = progress.start("choosing Python packages")
-        done = subprocess.run(command, cwd=os.path.dirname(path) or ".", capture_output=True, text=True, check=False)
-        task.done()
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
-            raise SmithError(f"{path}: pip says: {lines[-1].removeprefix('ERROR: ') if lines else done.returncode}")
-        with open(report, encoding="utf-8") as file:
-            source.inputs += inputs(json.load(file))
+        if wheels != []:
+            task = progress.start("choosing Python packages")
+            _run(command, path)
+            task.done()
+        if wheels is None:
+            with open(report, encoding="utf-8") as file:
+                wheels = inputs(json.load(file))
+        source.inputs += wheels
         return _take(os.path.join(folder, "packages"), target, source.tree, cache)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest(spec: Spec) -> str:
+    """The digest of the requirements file and of those that it names; empty when it is not there."""
+    found = hashlib.sha256()
+    pending, seen = [os.path.join(spec.directory, spec.requirements)], set[str]()
+    while pending:
+        path = pending.pop()
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            continue
+        found.update(hashlib.sha256(data).digest())
+        seen.add(path)
+        for name in OTHER_FILE.findall(data.decode("utf-8", "replace")):
+            other = os.path.normpath(os.path.join(os.path.dirname(path), name))
+            if other not in (*seen, *pending):
+                pending.append(other)
+    return found.hexdigest() if seen else ""
+
+
+def _run(command: list[str], path: str) -> None:
+    done = subprocess.run(command, cwd=os.path.dirname(path) or ".", capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
+        raise SmithError(f"{path}: pip says: {lines[-1].removeprefix('ERROR: ') if lines else done.returncode}")
+
+
+def _kept(wheels: list[Input], folder: str, cache: Cache) -> list[str]:
+    """The wheels as files of a folder under their own names, which pip goes by."""
+    os.mkdir(folder)
+    paths = [os.path.join(folder, unquote(os.path.basename(each.url))) for each in wheels]
+    for each, path in zip(wheels, paths, strict=True):
+        with cache.open(each.sha256) as stream, open(path, "wb") as file:
+            shutil.copyfileobj(stream, file, CHUNK)
+    return paths
 
 
 def platforms(source: SourceResult) -> list[str]:
@@ -77,15 +126,25 @@ def platforms(source: SourceResult) -> list[str]:
 
 
 def inputs(report: Any) -> list[Input]:
-    """The wheels that pip's report names, without the folders of this machine."""
+    """The wheels that pip's report names. InputError for one without a SHA-256, which no lock file could hold."""
     found = []
     for item in report.get("install", []):
         said = item.get("download_info", {})
         url = str(said.get("url", ""))
         sha256 = said.get("archive_info", {}).get("hashes", {}).get("sha256", "")
         sha256 = sha256 or str(said.get("archive_info", {}).get("hash", "")).removeprefix("sha256=")
-        found.append(Input("wheel", url.rpartition("/")[2] if url.startswith("file:") else url, sha256))
+        about = item.get("metadata", {})
+        name, version = str(about.get("name", "")), str(about.get("version", ""))
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise InputError(f"{redacted(url)}: pip does not tell the SHA-256 of {name} {version}: use a newer pip")
+        found.append(Input(WHEEL, redacted(url), sha256, 0, name, version))
     return found
+
+
+def _unwanted(line: str) -> bool:
+    """Whether a line of RECORD is of a file that is not taken."""
+    path = line.partition(",")[0]
+    return path.startswith(("../", "bin/")) or path.rpartition("/")[2] in UNSTEADY
 
 
 def _interpreter(spec: Spec, tree: Tree) -> tuple[str, str]:
@@ -126,12 +185,12 @@ def _take(folder: str, target: str, tree: Tree, cache: Cache) -> list[str]:
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(names):
             where = os.path.join(base, name)
-            if name == "direct_url.json":
+            if name in UNSTEADY:
                 continue
             path = os.path.normpath(f"{target}/{below}/{name}")
             if name == "RECORD":
                 with open(where, encoding="utf-8") as file:
-                    kept = "".join(line for line in file if not line.startswith(("../", "bin/")))
+                    kept = "".join(line for line in file if not _unwanted(line))
                 made.append(tree.add(path, t.made(kept.encode())))
                 continue
             with open(where, "rb") as stream:

@@ -27,6 +27,9 @@ def command(
         list[str] | None, typer.Option(help="OS/ARCH[/VARIANT] to build for; several, with commas, make one index.")
     ] = None,
     compression: Annotated[str, typer.Option(help="gzip, zstd or none.")] = "",
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Build from the lock file alone; without one do not.")
+    ] = False,
     preset: Annotated[str, typer.Option(help="A recipe that comes with smith; no smith.yaml is needed then.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
@@ -53,6 +56,8 @@ def command(
     spec = builder.with_options(spec, platform=platforms[0], compression=compression, preset=preset)
     if insecure:
         spec = builder.with_options(spec, insecure=True)
+    if locked:
+        spec = builder.with_options(spec, locked=True)
     if fast:
         spec = builder.with_options(spec, fast=True)
     output, tag = split_tag(image)

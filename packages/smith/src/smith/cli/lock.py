@@ -39,4 +39,5 @@ def command(
         show_json([lock.as_json(each) for each in made] if len(made) > 1 else lock.as_json(made[0]))
         return
     for each in made:
-        print(f"{target}: {len(each.packages()) or len(each.entries)} inputs for {each.platform}")
+        count = len(each.packages()) + len(each.applications()) if each.packages() else len(each.entries)
+        print(f"{target}: {count} inputs for {each.platform}")

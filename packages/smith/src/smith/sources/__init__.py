@@ -34,12 +34,17 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing that was read to build: `kind` is image, layer, package, release, file ...; `size` in bytes."""
+    """One thing that was read to build: `kind` is image, layer, package, release, file ...; `size` in bytes.
+
+    `name` and `version` are those of a package that is in no native database: a wheel, a package of npm.
+    """
 
     kind: str
     url: str
     sha256: str
     size: int = 0
+    name: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ class SourceResult:
 
     `image_config` is the config document (image spec) of an image source, else None.
     `platform` is `os/architecture[/variant]` in the image spec's words, for example linux/arm64/v8.
-    `scripts` are those that installing would run, in its order.
+    `scripts` are those that installing would run, in its order. `applications` are the packages of `requirements` and
+    `package-json` as a lock file has them: files of the cache; None: there is no lock.
     """
 
     tree: Tree
@@ -74,3 +80,4 @@ class SourceResult:
     image_config: dict[str, Any] | None = None
     platform: str = "linux/amd64"
     scripts: list[Script] = field(default_factory=list)
+    applications: list[Input] | None = None
