@@ -222,8 +222,8 @@ def find(spec: Spec) -> Lock | None:
         )
     if found is None:
         raise ConfigError(
-            f"{path}: was made for other packages, requirements, repositories or platforms than {spec.file} names: "
-            "run `smith lock`"
+            f"{path}: was made for other packages, repositories or platforms than {spec.file} names, or for other "
+            "requirements: run `smith lock`"
         )
     return found
 
