@@ -101,12 +101,10 @@ class Manager(threading.Thread):
 
     def serve(self, peer: socket.socket) -> None:
         data = b""
-        while not data.endswith(b"DATA\r\n"):
+        # Before BEGIN nothing is said, and what came with it is lost: systemd lets it lie.
+        while b"BEGIN\r\n" not in data:
             data += peer.recv(100)
         peer.sendall(b"DATA\r\nOK 0123456789abcdef\r\n")
-        data = b""
-        while len(data) < 7:
-            data += peer.recv(7 - len(data))
         data = b""
         serial = 100
         while True:

@@ -92,7 +92,7 @@ def test_exec_joins_the_group_of_init_when_controllers_were_handed_down(pure_v2)
         os.mkdir(path + "/init")
         child = subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE)
         open(path + "/init/cgroup.procs", "w").write(str(child.pid))
-        assert group._of_process(child.pid) == path + "/init"
+        assert group.of_process(child.pid) == path + "/init"
         group.open(child.pid)
         group.kill()
         child.wait(60)

@@ -153,7 +153,7 @@ def test_tries_are_not_multiplied(server: Server, tmp_path: Path) -> None:
 
 def test_where_nothing_listens_is_said_at_once(server: Server, tmp_path: Path) -> None:
     host = server.host
-    server.server_close()
+    server.stop()  # a server that still polls would take the connection, and cut it
     waits = Waits()
     with pytest.raises(RegistryError, match="nothing listens there"):
         pull(f"http://{host}/r", tmp_path / "out.tar", options=waits.options)

@@ -9,11 +9,14 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from railcar import asking, documents, signalling, starting
 from railcar import state as states
 from railcar.asking import Stream, shutdown
+
+if TYPE_CHECKING:
+    from railcar.cgroups.group import Group
 
 __all__ = ["Container", "Event", "ExecResult", "shutdown"]
 
@@ -102,7 +105,7 @@ class Container:
     def _record(self) -> states.Record:
         return states.find(self.root, self.id)
 
-    def _group(self) -> Any:
+    def _group(self) -> "Group":
         from railcar.cli.pause import group_of
 
         return group_of(self._record())
@@ -247,13 +250,13 @@ class Container:
 
     def stats(self) -> dict[str, Any]:
         """The figures of its cgroup, as in ``railcar events --stats``: bytes, nanoseconds, counts."""
-        found: dict[str, Any] = self._group().stats()
-        return found
+        from railcar.cgroups.stats import stats
+
+        return stats(self._group())
 
     def processes(self) -> list[int]:
         """The pids of its processes."""
-        found: list[int] = self._group().pids()
-        return found
+        return self._group().pids()
 
     def events(self, interval: float = 5.0) -> Iterator[Event]:
         """Figures every ``interval`` seconds, and out-of-memory kills, until it stops."""

@@ -217,10 +217,10 @@ class Connection:
         try:
             self.socket.settimeout(PATIENCE)
             self.socket.connect(path)
-            # The kernel tells the other side who we are, also through a user namespace: no id is sent.
-            self.socket.sendall(b"\0AUTH EXTERNAL\r\nDATA\r\n")
+            # The kernel tells the other side who we are, also through a user namespace: no id is sent. BEGIN goes
+            # along: a message that systemd reads together with it would lie there until the next one came.
+            self.socket.sendall(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")
             self._authenticated()
-            self.socket.sendall(b"BEGIN\r\n")
             if bus:
                 self.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello")
         except OSError as error:

@@ -86,7 +86,7 @@ class Group:
         try:
             if unified:
                 if init_pid and files.read_or(unified + "/cgroup.subtree_control", "").strip():
-                    unified = self._of_process(init_pid) or unified
+                    unified = self.of_process(init_pid) or unified
                 self.clone_fd = os.open(unified, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             for path in self.directories():
                 if path != self.paths.get("unified"):
@@ -95,8 +95,8 @@ class Group:
             self.close()
             raise RailcarError(f"cgroup: open {error.filename}: {files.reason(error)}") from None
 
-    def _of_process(self, pid: int) -> str:
-        """The v2 directory of a process, when it lies below this group."""
+    def of_process(self, pid: int) -> str:
+        """The v2 directory of a process, when it lies in this group or below it; else empty."""
         here = layout.find()
         own = ""
         for line in files.read_or(f"/proc/{pid}/cgroup", "").splitlines():

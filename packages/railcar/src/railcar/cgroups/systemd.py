@@ -54,6 +54,11 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
     try:
         manager.start_unit(connection, plan.unit.name, unit_properties(plan, pid))
         try:
+            if plan.mode == "v2" and not group.of_process(pid):
+                raise RailcarError(
+                    f"systemd made the unit {plan.unit.name}, and not in {group.paths['unified']}: "
+                    "does another systemd than this machine's answer?"
+                )
             create.make_directories(plan, group, refuse=False)
             for path in group.directories():
                 if str(pid) not in files.read_or(path + "/cgroup.procs", "").split():
