@@ -72,7 +72,7 @@ def dnfs(root: Path, folder: Path, request: list[str]) -> list[str] | None:
     """What dnf would install, None when it refuses."""
     (folder / "dnf.conf").write_text(
         f"[main]\nreposdir=/nonexistent\nvarsdir=/nonexistent\npluginpath=/nonexistent\nlogdir={folder}/log\n"
-        f"persistdir={folder}/persist\ncachedir={folder}/cache\ninstall_weak_deps=0\nbest=1\n"
+        f"persistdir={folder}/persist\ncachedir={folder}/cache\ninstall_weak_deps=0\noptional_metadata_types=filelists\nbest=1\n"
         f"[r]\nname=r\nbaseurl=file://{root}\ngpgcheck=0\n"
     )
     said = subprocess.run(

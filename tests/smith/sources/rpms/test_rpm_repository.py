@@ -89,7 +89,7 @@ def test_scriptlets_are_told_with_their_interpreters(load: Any) -> None:
 def test_the_choice_of_packages_is_dnfs(load: Any, repository: Any, tmp_path: Path, request_: str) -> None:
     (tmp_path / "dnf.conf").write_text(
         f"[main]\nreposdir=/nonexistent\nvarsdir=/nonexistent\npluginpath=/nonexistent\nlogdir={tmp_path}/log\n"
-        f"persistdir={tmp_path}/persist\ncachedir={tmp_path}/dnf\ninstall_weak_deps=0\n"
+        f"persistdir={tmp_path}/persist\ncachedir={tmp_path}/dnf\ninstall_weak_deps=0\noptional_metadata_types=filelists\n"
         f"[r]\nname=r\nbaseurl=file://{repository[0]}\ngpgcheck=0\n"
     )
     said = subprocess.run(
