@@ -124,9 +124,6 @@ def authority(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-        if authority:  # Python 3.13 wants it said what the key is for
-            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-            builder = builder.add_extension(usage, critical=True)
         own = x509.SubjectKeyIdentifier.from_public_key(public)
         builder = builder.add_extension(own, critical=False).add_extension(issuer, critical=False)
         return builder.add_extension(names, critical=False).sign(ca_key, hashes.SHA256())
