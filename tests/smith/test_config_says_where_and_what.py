@@ -1,8 +1,11 @@
 """smith.yaml: every key is read, and every mistake is one line with place and way out."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 from smith import config, keys
 from smith.errors import ConfigError
 from smith.nss import files, identity
@@ -37,6 +40,8 @@ mock:
   debugdeps: [b]
   debugpaths: [/usr/lib/debug/x]
 preset: nginx
+requirements: requirements.txt
+package-json: package.json
 scripts: none
 compression: zstd
 repositories: [{url: "http://x", suites: [bookworm], components: [main], keys: [k], name: n, options: {a: b}}]
@@ -46,6 +51,7 @@ platform: linux/arm64
 
 def test_every_key_is_read() -> None:
     spec = config.parse(WHOLE)
+    assert {key.name for key in keys.KEYS} == set(yaml.safe_load(WHOLE))
     assert spec.package == "image.tar.gz:v1"
     assert [(p.glob, p.optional) for p in spec.paths] == [("/usr/bin/x", False), ("/etc/y", True)]
     assert spec.ports == ("80/tcp", "53/udp")
@@ -57,6 +63,7 @@ def test_every_key_is_read() -> None:
     assert all(
         (spec.type, spec.platform, spec.scripts, spec.compression, spec.preset, spec.user, spec.dir, spec.parent)
     )
+    assert (spec.requirements, spec.package_json) == ("requirements.txt", "package.json")
 
 
 @pytest.mark.parametrize(
@@ -97,8 +104,35 @@ def test_mock_means_rpm() -> None:
 def test_the_schema_knows_the_keys_that_the_reader_knows() -> None:
     schema = keys.json_schema()
     assert set(schema["properties"]) == {key.name for key in keys.KEYS}
-    assert schema["properties"]["type"]["enum"][-1] == "mock"
+    assert "mock" in schema["properties"]["type"]["enum"]
     json.dumps(schema)
+
+
+PACKAGE = Path(__file__).parents[2] / "packages/smith"
+EXAMPLES = [
+    *(block for page in (PACKAGE / "README.md", *sorted((PACKAGE / "docs").glob("*.md")))
+      for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)),
+    *(path.read_text() for path in sorted((PACKAGE / "src/smith/presets.d").glob("*/smith.yaml"))),
+]  # fmt: skip
+RIGHT = [WHOLE, "cmd: [true, 1, 2.5]", "labels:", "type:", "ports: [80]", "ports: {80/tcp: }", "paths: [1]", "user: 10"]
+WRONG = [
+    "pathes: [b]", "paths: /a", "type: dep", "root: 1", "labels: [a]", "- a", "cmd: [[a]]", "mock: {dep: [a]}",
+    "repositories: [{name: a}]", "compression: lz4", "paths: [{optional: true}]", "env: [A: b]", "cmd: [null]",
+]  # fmt: skip
+
+
+def test_the_schema_takes_what_the_reader_takes() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(keys.json_schema())
+    validator = jsonschema.Draft202012Validator(keys.json_schema())
+    assert len(EXAMPLES) > 15
+    for text in (*EXAMPLES, *RIGHT):
+        config.parse(text)
+        assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == [], text
+    for text in WRONG:
+        with pytest.raises(ConfigError):
+            config.parse(text)
+        assert not validator.is_valid(yaml.safe_load(text)), text
 
 
 @pytest.mark.parametrize(

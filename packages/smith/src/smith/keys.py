@@ -94,12 +94,22 @@ def json_schema() -> dict[str, Any]:
 
 
 def _object(keys: tuple[Key, ...]) -> dict[str, Any]:
-    properties = {key.name: {"description": key.meaning, **_value(key)} for key in keys}
+    properties = {key.name: {"description": key.meaning, **_or_nothing(_value(key))} for key in keys}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+def _or_nothing(value: dict[str, Any]) -> dict[str, Any]:
+    """The same, or nothing after the colon, which is as if the key were not there."""
+    if "enum" in value:
+        return {**value, "enum": [*value["enum"], None]}
+    if "anyOf" in value:
+        return {**value, "anyOf": [*value["anyOf"], {"type": "null"}]}
+    types = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    return {**value, "type": [*types, "null"]}
+
+
 def _value(key: Key) -> dict[str, Any]:
-    text = {"type": ["string", "number"]}
+    text = {"type": ["string", "number", "boolean"]}
     texts = {"type": "array", "items": text}
     if key.kind == TEXT:
         return {"enum": list(key.choices)} if key.choices else text
@@ -112,13 +122,13 @@ def _value(key: Key) -> dict[str, Any]:
             "type": "object",
             "additionalProperties": False,
             "required": ["path"],
-            "properties": {"path": {"type": "string"}, "optional": {"type": "boolean"}},
+            "properties": {"path": text, "optional": {"type": ["boolean", "null"]}},
         }
-        return {"type": "array", "items": {"anyOf": [{"type": "string"}, optional]}}
+        return {"type": "array", "items": {"anyOf": [text, optional]}}
     if key.kind == MAP:
         return {"type": "object", "additionalProperties": text}
     if key.kind == NAMES:
         return {"anyOf": [texts, {"type": "object", "additionalProperties": {"type": ["object", "null"]}}]}
     if key.kind == SECTION:
         return _object(key.keys)
-    return {"type": "array", "items": _object(key.keys)}
+    return {"type": "array", "items": {**_object(key.keys), "required": ["url"]}}

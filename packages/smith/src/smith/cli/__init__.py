@@ -74,7 +74,9 @@ def arguments(argv: list[str]) -> list[str]:
 
 def main() -> None:
     """The `smith` command. Exit codes are those of smith.errors; 130 and 143 for interruption and termination."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
     try:
         application()(arguments(sys.argv[1:]), standalone_mode=True)
     except SmithError as error:
@@ -86,14 +88,25 @@ def main() -> None:
     except MemoryError:
         print("smith: out of memory", file=sys.stderr)
         sys.exit(1)
-    except (KeyboardInterrupt, typer.Abort):
-        print("smith: interrupted; what was there before is as it was", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stopped:
+        word = "interrupted" if stopped.number == signal.SIGINT else "terminated"
+        print(f"smith: {word}; what was there before is as it was", file=sys.stderr)
+        sys.exit(128 + stopped.number)
     except OSError as error:
         subject = f"{error.filename}: " if error.filename else ""
         print(f"smith: {subject}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+class Stopped(BaseException):
+    """A signal asks for the end. No KeyboardInterrupt, of which typer makes an end without a word."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # A second one ends it at once, whatever is left behind.
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
