@@ -101,7 +101,8 @@ def test_image_is_the_same_for_two_users(
 
 def test_tiny_image_is_small_as_erofs_too(builder: Builder) -> None:
     needs_packer("erofs")
-    assert builder("tiny.erofs", "--preset", "tiny", "--format", "erofs").stat().st_size <= 12 << 20
+    # 12 MB of Debian 12's packages, and 14 MB of Debian 13's.
+    assert builder("tiny.erofs", "--preset", "tiny", "--format", "erofs").stat().st_size <= 14 << 20
 
 
 def test_default_image_is_at_most_90_mb_and_has_what_the_list_promises(default_image: Path, crashcart: Path) -> None:

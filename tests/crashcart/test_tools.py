@@ -141,6 +141,16 @@ def test_tool_works_in_a_container_without_files_and_with_traps(tool: str, insid
     assert expected in done.stdout, done.stderr
 
 
+def test_the_python_in_gdb_is_the_image_s(inside: Inside) -> None:
+    script = "test -e /dev/crashcart/libexec/gdb || exit 77; gdb -nx -batch -ex 'python import sys, json; "
+    done = inside(script + "print(sys.path, json.dumps(42))' -ex 'show environment PYTHONHOME'")
+    if done.returncode == 77:
+        pytest.skip("the gdb of this Debian's gdb-minimal has no Python")
+    assert "42" in done.stdout, done.stderr
+    assert "/usr" not in done.stdout
+    assert '"PYTHONHOME" not defined' in done.stdout
+
+
 def test_tools_open_no_file_of_the_container_to_start(inside: Inside) -> None:
     tools = "'bash -c :' 'curl -V' 'gdb -nx -batch' 'openssl version' 'ls -l /dev' 'lsof -v' 'vim --version'"
     tools += " 'top -bn1' 'less -F /dev/null' 'vim -es -c q' 'ip link' 'wget -V' 'tar --version' 'tcpdump --version'"

@@ -32,6 +32,13 @@ _NSS = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: 
 _MANPATH = "MANDATORY_MANPATH /dev/crashcart/share/man\nSECTION 1 n l 8 3 2 5 4 9 6 7\nNOCACHE\n"
 # What people type, where the package has only another name for it.
 _USUAL_NAMES = {"vim": "vim.tiny", "vi": "vim.tiny", "awk": "mawk", "netcat": "nc.openbsd", "nc": "nc.openbsd"}
+_GDB = """\
+#!/dev/crashcart/bin/sh
+# The Python in gdb takes its modules from the image: with another home it would run the container's.
+unset PYTHONPATH PYTHONSTARTUP
+PYTHONHOME=/dev/crashcart PYTHONNOUSERSITE=1 exec /dev/crashcart/libexec/gdb \\
+    -iex 'unset environment PYTHONHOME' -iex 'unset environment PYTHONNOUSERSITE' "$@"
+"""
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _OPENSSL = "etc/ssl/openssl.cnf"
 
@@ -61,5 +68,8 @@ def add(image: Image, tree: Tree) -> None:
     image["lx"] = Entry(target="libexec")
     for name, program in _USUAL_NAMES.items():
         image.setdefault(f"bin/{name}", Entry(target=program))
+    if any(path.startswith("lib/libpython3.") for path in image) and "bin/gdb" in image:
+        image["libexec/gdb"] = image["bin/gdb"]
+        image["bin/gdb"] = Entry(mode=0o755, data=_GDB.encode)
     image["profile/bin"] = Entry(target="../bin")
     image["profile/sbin"] = Entry(target="../sbin")

@@ -120,7 +120,8 @@ def select(source: SourceResult, order: Order, data: list[str]) -> Selection:
         plain = name.split("=")[0].split("/")[0]
         if plain not in packages:
             raise CrashcartError(f"package {plain} was not among those loaded: name a real package, not a virtual one")
-        selection.add_package(packages[plain], only)
+        if not selection.add_package(packages[plain], only) and plain in recipes.SUCCESSORS:
+            _add_successor(selection, packages, recipes.SUCCESSORS[plain])
     for name in data:
         only = recipes.DATA[name]
         if only and name in packages:
@@ -131,6 +132,15 @@ def select(source: SourceResult, order: Order, data: list[str]) -> Selection:
     generated.add(selection.image, source.tree)
     selection.drop_dangling()
     return selection
+
+
+def _add_successor(selection: Selection, packages: dict[str, Package], name: str) -> None:
+    """The package that came in for one without programs, and the library of the Python that it holds."""
+    if name in packages:
+        selection.add_package(packages[name])
+        for library in packages:
+            if library.startswith("libpython3.") and library.endswith(("-minimal", "-stdlib")):
+                selection.add_package(packages[library])
 
 
 def describe(source: SourceResult, selection: Selection, kind: str) -> dict[str, Any]:

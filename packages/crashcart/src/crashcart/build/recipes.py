@@ -22,6 +22,8 @@ PRESETS: dict[str, Recipe] = {"default": DEFAULT, "tiny": TINY}
 
 # Names people use, and the package that serves best here: gdb with Python would read its modules from the container.
 ALIASES = {"gdb": "gdb-minimal", "netcat": "netcat-openbsd", "busybox": "busybox-static", "vim": "vim-tiny"}
+# What took the place of a package that brings no program any more: Debian 13 has one gdb, and that with Python.
+SUCCESSORS = {"gdb-minimal": "gdb"}
 
 # Packages whose data programs need, whichever brings them in. The path prefixes, as they are in the image.
 DATA = {
@@ -57,6 +59,12 @@ EXCLUDED_NAMES = frozenset((
     "dwp", "gold", "gprof", "gp-archive", "gp-collect-app", "gp-display-html", "gp-display-src", "gp-display-text",
     "gprofng",
 ))  # fmt: skip
+# Parts of Python's library that a debugger's Python does not need, and the libraries behind them.
+EXCLUDED_PYTHON = frozenset((
+    "__pycache__", "_pyrepl", "dbm", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "sitecustomize.py", "sqlite3",
+    "test", "tkinter", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc",
+))  # fmt: skip
+EXCLUDED_MODULES = ("_bz2", "_crypt", "_ctypes_test", "_dbm", "_sqlite3", "_test", "_tkinter", "_xxtest", "nis", "xx")
 MANUALS = "share/man"
 _MANUAL_LANGUAGES = "share/man/man"
 
@@ -65,6 +73,9 @@ def is_excluded(path: str, manuals: bool) -> bool:
     """Whether a path of the image stays out."""
     if path.rpartition("/")[2].split("-gnu-")[-1] in EXCLUDED_NAMES:
         return True
+    if path.startswith("lib/python3."):
+        part, _, module = path.split("/", 2)[2].partition("/")
+        return part in EXCLUDED_PYTHON or (part == "lib-dynload" and module.startswith(EXCLUDED_MODULES))
     if path.startswith(MANUALS):
         return not manuals or not path.startswith(_MANUAL_LANGUAGES)
     return path.startswith(EXCLUDED)

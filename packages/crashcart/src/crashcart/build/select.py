@@ -58,8 +58,11 @@ class Selection:
         self._programs: list[str] = []
         self._linker = Linker(tree)
 
-    def add_package(self, package: Package, only: tuple[str, ...]) -> None:
-        """The programs of a package and their data; with ``only`` (prefixes or paths of the image) nothing else."""
+    def add_package(self, package: Package, only: tuple[str, ...] = ()) -> bool:
+        """The programs of a package and their data; with ``only`` (prefixes or paths of the image) nothing else.
+
+        Whether there was any.
+        """
         self.packages.add(package.name)
         found = False
         for path in package.files:
@@ -73,6 +76,7 @@ class Selection:
             found = self._add(path, there) or found
         if only and not found:
             raise CrashcartError(f"package {package.name} has none of {', '.join(only)}")
+        return found
 
     def _add(self, path: str, there: str) -> bool:
         node = self.tree.get(path)
