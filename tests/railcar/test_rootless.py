@@ -94,3 +94,14 @@ def test_without_a_user_namespace_it_says_what_is_missing(user: Unprivileged, ro
     assert "user namespace" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert os.listdir(user.home / "railcar") == []
+
+
+def test_groups_that_cannot_be_set_are_left_out(user: Unprivileged, rootless: Any) -> None:
+    """podman asks for the groups of an image's user in every exec, and has no id but the user's own here."""
+    name = f"railcar-test-{os.getpid()}"
+    assert user("run", "-d", "--bundle", rootless("sleep", "1000").path, name).returncode == 0
+    try:
+        done = user("exec", "--additional-gids", "0", "--additional-gids", "7", name, "id", "-u")
+        assert (done.returncode, done.stdout) == (0, "0\n"), done.stdout
+    finally:
+        assert user("delete", "--force", name).returncode == 0

@@ -14,7 +14,7 @@ systemd systemd-sysv dbus dbus-user-session libpam-systemd libpam-runtime libnss
 python3 busybox-static runc crun criu {KERNEL}
 """.split()
 #: What `--engines` adds.
-ENGINES = ["docker.io", "containerd", "ca-certificates"]
+ENGINES = ["docker.io", "containerd", "ca-certificates", "podman", "conmon", "netavark", "catatonit", "buildah"]
 
 
 class Package(NamedTuple):

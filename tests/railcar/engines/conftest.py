@@ -138,7 +138,13 @@ exec dockerd --config-file {place}/daemon.json $bridge
 
 
 @pytest.fixture(scope="module")
-def podman(runtime: str, rootfs: Path, place: Path) -> Iterator[Engine]:
+def cgroup_manager() -> str:
+    """Who makes podman's cgroups; a module may say systemd."""
+    return "cgroupfs"
+
+
+@pytest.fixture(scope="module")
+def podman(runtime: str, rootfs: Path, place: Path, cgroup_manager: str) -> Iterator[Engine]:
     for program in ("podman", "conmon", "nsenter"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
@@ -150,7 +156,7 @@ network_config_dir = "{place}/networks"
 network_backend = "netavark"
 [engine]
 runtime = "railcar"
-cgroup_manager = "cgroupfs"
+cgroup_manager = "{cgroup_manager}"
 events_logger = "file"
 infra_image = "localhost/box"
 runtime_supports_json = ["railcar"]

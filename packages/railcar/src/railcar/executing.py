@@ -74,7 +74,7 @@ def execute(record: "Record", given: "dict[str, Any]", options: Options) -> Exec
     kept = record.config()
     linux = kept.get("linux") or {}
     process = process_plan.plan(given, linux, options.preserve)
-    process_plan.keep_groups(process, record.data.get("annotations"))
+    process_plan.keep_groups(process, record.data.get("annotations"), record.pid)
     if process.terminal and not (options.console_socket or options.relay):
         raise ConfigError("a terminal needs --console-socket, since this command does not stay to relay it")
     if options.console_socket and not process.terminal:

@@ -97,10 +97,24 @@ class Process:
         self.attribute = b"thread-self/attr/exec"
 
 
-def keep_groups(process: Process, annotations: "Any") -> None:
-    """crun's annotation by which a rootless engine lets a container keep groups that it cannot map."""
+def keep_groups(process: Process, annotations: "Any", holder: "int | str" = "self") -> None:
+    """Leave the groups as they are: by crun's annotation, or where the user namespace of a process may set none.
+
+    The latter is that of an engine without root and with no id but the user's own, which asks for an image's groups
+    all the same. Nothing is said of it: the engine would show it as what the process says. user_namespaces(7).
+    """
     if (annotations or {}).get("run.oci.keep_original_groups") == "1":
         process.groups = None
+    elif process.groups and _may_set_no_groups(holder):
+        process.groups = []
+
+
+def _may_set_no_groups(holder: "int | str") -> bool:
+    try:
+        with open(f"/proc/{holder}/setgroups") as file:
+            return file.read().strip() == "deny"
+    except OSError:
+        return False
 
 
 def plan(process: "dict[str, Any]", linux: "dict[str, Any] | None" = None, preserve: int = 0) -> Process:
