@@ -1,6 +1,7 @@
-"""Engines of a module's own, with their own data, sockets and network, that run containers by railcar.
+"""Engines of a module's own, with their own data, sockets and network, that run containers by railcar, and by runc.
 
-ENGINES_RUNTIME=/usr/sbin/runc in the environment runs the same tests by another runtime, to tell whose fault is whose.
+Each test runs by every runtime that ENGINES_RUNTIMES in the environment names ("railcar,runc" unless it is set): where
+another one fails, the fault is not railcar's.
 """
 
 import io
@@ -21,13 +22,19 @@ from engine_support import OWN_CGROUPS, PATIENCE, Engine, clear, entered, held, 
 
 pytest.register_assert_rewrite("engine_support.actions")
 
+RUNTIMES = os.environ.get("ENGINES_RUNTIMES", "railcar,runc").split(",")
 APPLETS = """sh echo cat id sleep true ls env ps stty touch mkdir grep hostname dd nc stat readlink tail kill head mount
 ip ping wc chmod test"""
 
 
-@pytest.fixture(scope="session")
-def runtime(railcar: Path) -> str:
-    return os.environ.get("ENGINES_RUNTIME") or str(railcar)
+@pytest.fixture(scope="session", params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest, railcar: Path) -> str:
+    if request.param == "railcar":
+        return str(railcar)
+    found = shutil.which(request.param)
+    if found is None:
+        pytest.skip(f"{request.param} is not installed")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +102,8 @@ def docker(runtime: str, rootfs: Path, place: Path, daemon_options: dict[str, st
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     config = {
-        "runtimes": {"railcar": {"path": runtime}},
-        "default-runtime": "railcar",
+        "runtimes": {"tried": {"path": runtime}},
+        "default-runtime": "tried",
         "data-root": str(place / "data"),
         "exec-root": str(place / "exec"),
         "pidfile": str(place / "pid"),
@@ -155,13 +162,13 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 network_config_dir = "{place}/networks"
 network_backend = "netavark"
 [engine]
-runtime = "railcar"
+runtime = "tried"
 cgroup_manager = "{cgroup_manager}"
 events_logger = "file"
 infra_image = "localhost/box"
-runtime_supports_json = ["railcar"]
+runtime_supports_json = ["tried"]
 [engine.runtimes]
-railcar = ["{runtime}"]
+tried = ["{runtime}"]
 """)
     with held(place) as holder:
         argv = [

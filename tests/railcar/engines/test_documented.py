@@ -37,6 +37,12 @@ def command(containing: str, runtime: str) -> list[str]:
     return shlex.split(line[2:].replace(INSTALLED, runtime))[1:]
 
 
+@pytest.fixture(scope="session")
+def runtime(railcar: Path) -> str:
+    """The page is about railcar alone."""
+    return str(railcar)
+
+
 @pytest.fixture(scope="module")
 def daemon_options(runtime: str) -> dict[str, Any]:
     """docker: the block for daemon.json, and the runtime that it names is not the default."""
