@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,14 @@ def test_launcher_survives_the_installer(
             done = subprocess.run(argv, env={}, cwd="/", capture_output=True, text=True, check=False, timeout=120)
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout.startswith("railcar version " if words[0] == "--version" else "")
+
+
+def test_help_finds_a_package_in_another_site_directory(tmp_path: Path, wheels: list[str]) -> None:
+    """As where Debian's typer is there, and pip puts railcar into /usr/local beside nothing."""
+    command = by_pip_into_a_venv(tmp_path / "venv", wheels)
+    [home] = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    (home / "further.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for words in (["--help"], ["checkpoint", "--help"], ["validate", "--help"]):
+        done = subprocess.run([command, *words], capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "USAGE:" in done.stdout

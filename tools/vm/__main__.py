@@ -25,7 +25,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--security", choices=machine.SECURITY, default="apparmor", help="the guest's security module")
     parser.add_argument("--accelerator", choices=machine.ACCELERATORS, default="tcg", help="how the guest is run")
-    parser.add_argument("--engines", action="store_true", help="have docker and containerd in the guest")
+    parser.add_argument(
+        "--engines", action="store_true", help="have the engines in the guest"
+    )
     parser.add_argument("--seconds", type=float, default=0, help="how long the tests may take")
     parser.add_argument("--cache", type=Path, default=CHECKOUT / ".nox" / "guest", help="where roots are kept")
     parser.add_argument("--results", type=Path, help="a file for the guest's junit xml")

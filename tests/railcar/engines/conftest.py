@@ -82,7 +82,8 @@ def image(rootfs: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def place(runtime: str) -> Iterator[Path]:
+    """A directory of the module's own, and of one runtime's."""
     directory = Path(tempfile.mkdtemp(prefix="railcar-engine-", dir="/var/tmp"))
     directory.chmod(0o755)
     yield directory

@@ -38,7 +38,10 @@ def test_docker(docker: Engine) -> None:
     docker.ok("checkpoint", "create", name, "one")
     until(lambda: docker.inspect(name, ".State.Status") == "exited", "the container to be gone")
     before = highest(docker, name)
-    docker.ok("start", "--checkpoint", "one", name)
+    done = docker("start", "--checkpoint", "one", name)
+    if "bind-mount /proc/0/ns/net" in done.stderr:
+        pytest.skip("docker 28 looks for the network of a process that is not restored yet, under any runtime")
+    assert done.returncode == 0, done.stderr
     until(lambda: highest(docker, name) > before, "the container to go on counting")
     docker.ok("rm", "--force", name)
 

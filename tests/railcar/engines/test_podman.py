@@ -1,15 +1,11 @@
 """podman with railcar as its runtime, as root; pods; and pods from Kubernetes' YAML."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from engine_support import Engine, until
-from engine_support.actions import RUN, Actions, namespace
+from engine_support import Engine
+from engine_support.actions import RUN, PodmanActions, namespace
 
-INITS = [shutil.which(name) for name in ("catatonit", "docker-init", "tini-static")]
-# A container's init is bound into an image that has no loader: it must be static.
-INIT = next((path for path in INITS if path and b"/ld-linux" not in Path(path).read_bytes()[:4096]), None)
 POD = """
 apiVersion: v1
 kind: Pod
@@ -30,16 +26,8 @@ def engine(podman: Engine) -> Engine:
     return podman
 
 
-class TestPodman(Actions):
-    init = ("--init", "--init-path", INIT) if INIT else ()
-
-    def test_out_of_memory(self, engine: Engine) -> None:
-        """A kill for memory ends the container with 137; conmon does not report it as one on cgroup v1."""
-        command = ("dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1")
-        name = engine.start("--memory", "32m", "--memory-swap", "32m", command=command)
-        until(lambda: engine.inspect(name, ".State.Status") == "exited", "the container to end")
-        assert engine.inspect(name, ".State.ExitCode") == "137"
-        engine.ok("rm", name)
+class TestPodman(PodmanActions):
+    pass
 
 
 def test_health_check(engine: Engine) -> None:

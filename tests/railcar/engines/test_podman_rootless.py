@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from engine_support import Engine, entered, held
-from engine_support.actions import RUN, Actions
-from test_podman import INIT
+from engine_support.actions import RUN, PodmanActions
 
 # Nobody's on any machine: the user is made for the test, in files that only its mount namespace sees.
 USER, FIRST, COUNT = 54321, 600000, 65536
@@ -93,8 +92,7 @@ def alone(runtime: str, rootfs: Path, place: Path) -> Iterator[Engine]:
     yield from made(runtime, rootfs, place / "alone", alone=True)
 
 
-class TestRootless(Actions):
-    init = ("--init", "--init-path", INIT) if INIT else ()
+class TestRootless(PodmanActions):
     shared = "rprivate"
     limits = False
 

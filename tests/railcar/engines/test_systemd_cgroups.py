@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from engine_support import Engine
-from engine_support.actions import Actions
+from engine_support.actions import Actions, PodmanActions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +43,7 @@ class TestDocker(Actions):
         assert unit(engine, long) == f"docker-{identity}.scope"
 
 
-class TestPodman(Actions):
+class TestPodman(PodmanActions):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, podman: Engine) -> Engine:

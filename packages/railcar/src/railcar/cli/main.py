@@ -9,6 +9,10 @@ from railcar.cli.environment import variable
 from railcar.cli.parse import Globals, find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def default_root() -> str:
     """/run/railcar for root on the host, else $XDG_RUNTIME_DIR/railcar (as root of podman's user namespace, too)."""
@@ -36,6 +40,19 @@ def version_text() -> str:
     return f"railcar version {__version__}\ncommit: v{__version__}\nspec: {SPEC_VERSION}\npython: {python}\n"
 
 
+def _load(name: str) -> "Any":
+    """A module of railcar.cli.
+
+    The launcher leaves out the interpreter's site directories but the one that railcar lies in: for a module that needs
+    other packages, which may lie in another one, they are looked up first.
+    """
+    if name in ("help", "validate") and sys.flags.no_site:
+        import site
+
+        site.main()
+    return __import__(f"railcar.cli.{name}", fromlist=["run"])
+
+
 def run(argv: list[str]) -> int:
     """Run one command line (without the program's name); returns the exit code."""
     options: Globals | None = None
@@ -51,20 +68,15 @@ def run(argv: list[str]) -> int:
             sys.stdout.write(version_text())
             return 0
         if options.values.get("help") or not rest or rest[0] == "help":
-            from railcar.cli import help as helper
-
-            sys.stdout.write(helper.page(rest[1] if len(rest) > 1 and rest[0] == "help" else ""))
+            sys.stdout.write(_load("help").page(rest[1] if len(rest) > 1 and rest[0] == "help" else ""))
             return 0
         command = find_command(rest[0], "-h" in rest or "--help" in rest)
         failure = command.failure
         arguments = parse_command(command, rest[1:])
         if arguments.values.get("help"):
-            from railcar.cli import help as helper
-
-            sys.stdout.write(helper.page(command.name))
+            sys.stdout.write(_load("help").page(command.name))
             return 0
-        module = __import__(f"railcar.cli.{command.module}", fromlist=["run"])
-        code: int = module.run(options, arguments)
+        code: int = _load(command.module).run(options, arguments)
         log.flush(options)
         return code
     except RailcarError as error:
