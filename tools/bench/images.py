@@ -6,11 +6,13 @@ For each preset a source image with the package's whole dependency closure is bu
 `smith` takes the preset's files out of that image; `umoci` does the nearest job: skopeo copies the archive to a layout
 and umoci unpacks it, which is where its user would begin to delete; `gzip` compresses the microcontainer's layer
 alone. smith's cache is empty each time; `again` is the same build once more, of which nothing changed. `original` is a
-built oracle/smith, where one is given.
+built oracle/smith, where one is given: it is called with `-c original.yaml -i original.tar.gz`, and that file names in
+its `paths` what smith chose, since the original knows no presets. `failed` means that it ended with an error.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tarfile
@@ -20,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from measuring import Figures, table, timed
+from measuring import Failed, Figures, table, timed
 
 PRESETS = ("bash", "curl", "nginx", "redis", "python", "node", "openjdk", "postgres", "memcached")
 
@@ -59,8 +61,15 @@ def layer_of(archive: Path, target: Path) -> None:
             shutil.copyfileobj(inflated, out)
 
 
+def original_yaml(layer: Path) -> str:
+    """smith.yaml for the original: every file of smith's layer by its path."""
+    with tarfile.open(layer) as members:
+        paths = [f"/{member.name}" for member in members if not member.isdir()]
+    return "type: oci\npackage: source.tar\npaths:\n" + "".join(f"- {json.dumps(path)}\n" for path in paths)
+
+
 def measure(smith: str, place: Path, rounds: int, original: str) -> dict[str, Figures]:
-    """Interleave all sides."""
+    """Interleave all sides. A side that failed has no figures."""
     sides = {name: Figures() for name in ("smith", "again", "umoci", "gzip", *(["original"] if original else []))}
     for number in range(rounds):
         cache = place / f"cache{number}"
@@ -70,6 +79,7 @@ def measure(smith: str, place: Path, rounds: int, original: str) -> dict[str, Fi
         shutil.rmtree(cache)
         if number == 0:
             layer_of(place / "micro.tar", place / "layer")
+            (place / "original.yaml").write_text(original_yaml(place / "layer"), encoding="utf-8")
         layout = place / f"layout{number}"
         figures = timed(["skopeo", "copy", "-q", "oci-archive:source.tar", f"oci:{layout}:x"], cwd=place)
         second = timed(["umoci", "unpack", "--image", f"{layout}:x", str(place / f"bundle{number}")], cwd=place)
@@ -80,9 +90,22 @@ def measure(smith: str, place: Path, rounds: int, original: str) -> dict[str, Fi
         shutil.rmtree(place / f"bundle{number}")
         shutil.rmtree(layout)
         sides["gzip"].add(timed(["gzip", "-6", "-k", "-f", "layer"], cwd=place))
-        if original:
-            sides["original"].add(timed([original, "-i", "original.tar.gz"], cwd=place))
+        if original and len(sides["original"].wall) == number:
+            try:
+                sides["original"].add(timed([original, "-c", "original.yaml", "-i", "original.tar.gz"], cwd=place))
+            except Failed as error:
+                print(f"warning: {error}", file=sys.stderr)
     return sides
+
+
+def cell(found: dict[str, dict[str, float]], name: str) -> str:
+    """What the table says of a side's time."""
+    return f"{found[name]['median_ms']:.0f}" if found.get(name) else "failed" if name in found else "skipped"
+
+
+def ratio(found: dict[str, dict[str, float]], name: str) -> str:
+    """smith's time as a part of another side's."""
+    return f"{found['smith']['median_ms'] / found[name]['median_ms']:.2f}" if found.get(name) else "-"
 
 
 def main() -> None:
@@ -96,32 +119,26 @@ def main() -> None:
     missing = [name for name in ("skopeo", "umoci", "gzip") if shutil.which(name) is None]
     if missing or not Path(smith).exists():
         sys.exit(f"error: {', '.join(missing) or 'smith'} is not installed: tools/packages test installs the peers")
+    if options.original and shutil.which(options.original) is None:
+        sys.exit(f"error: --original {options.original}: is no program that can be run: name a built oracle/smith")
+    original = os.path.abspath(shutil.which(options.original) or "") if options.original else ""
     presets = Path(smith).parent.parent.glob("lib/python3*/site-packages/smith/presets.d")
     folder = next(iter(presets))
-    columns = ["preset", "smith ms", "again ms", "RSS MiB", "umoci ms", "ratio", "gzip ms", "ratio", "original ms"]
-    rows = [columns]
+    peers = ("umoci", "gzip", "original")
+    rows = [
+        ["preset", "smith ms", "again ms", "RSS MiB", *(word for peer in peers for word in (f"{peer} ms", "ratio"))]
+    ]
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="smith-bench-", dir="/var/tmp") as place:
         for preset in options.presets.split(","):
             where = Path(place) / preset
             prepare(smith, preset, folder, where)
-            sides = measure(smith, where, options.rounds, options.original)
-            found = {name: figures.summary() for name, figures in sides.items()}
+            sides = measure(smith, where, options.rounds, original)
+            found = {name: figures.summary() if figures.wall else {} for name, figures in sides.items()}
             results[preset] = found
-            own = found["smith"]["median_ms"]
-            rows.append(
-                [
-                    preset,
-                    f"{own:.0f}",
-                    f"{found['again']['median_ms']:.0f}",
-                    f"{found['smith']['peak_rss_kib'] / 1024:.0f}",
-                    f"{found['umoci']['median_ms']:.0f}",
-                    f"{own / found['umoci']['median_ms']:.2f}",
-                    f"{found['gzip']['median_ms']:.0f}",
-                    f"{own / found['gzip']['median_ms']:.2f}",
-                    f"{found['original']['median_ms']:.0f}" if "original" in found else "skipped",
-                ]
-            )
+            memory = f"{found['smith']['peak_rss_kib'] / 1024:.0f}"
+            compared = (word for peer in peers for word in (cell(found, peer), ratio(found, peer)))
+            rows.append([preset, cell(found, "smith"), cell(found, "again"), memory, *compared])
             shutil.rmtree(where)
     print(table(rows))
     if options.json:
