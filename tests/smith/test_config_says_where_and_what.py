@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -208,3 +209,27 @@ def test_a_tag_is_split_off_the_file() -> None:
 def test_a_package_with_globs_gives_what_they_match_alone() -> None:
     assert wants_package_lists(config.parse("type: deb\npackage: a\npaths: [/b]")) == ()
     assert wants_package_lists(config.parse("type: deb\npackage: a\npackages: [c]")) == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("package: in.tar\npackages: [a,\n  nginx]", "smith.yaml:2:12: no package 'a' is there"),
+        ("package: in.tar\nbinaries:\n- sh\n- zsh", "smith.yaml:4:3: no program 'zsh' in"),
+        ("package: none.tar", "smith.yaml:1:10: package: there is no image file ./none.tar"),
+        ("package: in.tar\nparent: none.tar", "smith.yaml:2:9: parent: there is no image file ./none.tar"),
+        ("preset: ngin", "smith.yaml:1:9: no preset 'ngin'; did you mean 'nginx'?"),
+        ("package: in.tar\nuser: a b", "smith.yaml:2:7: user: 'a b' is neither a number nor a name"),
+        ("package: in.tar\nrequirements: r.txt", "smith.yaml:2:15: requirements: there is no file ./r.txt"),
+        ("package: in.tar\npackage-json: p.json", "smith.yaml:2:15: package-json: there is no file ./p.json"),
+        ("paths: [/a]", "smith.yaml:1:8: `paths` without `package` or `type`: write `type: host`"),
+        ("type: deb\npackage: in.tar", "smith.yaml:2:10: type deb, but 'in.tar' is an image: write `type: oci`"),
+        ("type: oci\npaths: [/a]", "smith.yaml:1:7: type oci with paths: `package` names the image"),
+    ],
+)
+def test_what_a_build_misses_is_named_with_its_place(run_smith: Any, make_image: Any, text: str, message: str) -> None:
+    make_image([("bin/sh", b"x"), ("usr/bin/bash", b"x")]).write(run_smith.folder / "in.tar")
+    run_smith.yaml(f"{text}\n")
+    done = run_smith("-i", "out.tar", code=2)
+    assert done.stderr.startswith(f"smith: {message}"), done.stderr
+    assert len(done.stderr.splitlines()) == 1

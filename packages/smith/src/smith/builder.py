@@ -129,7 +129,7 @@ def _prepare(spec: Spec, cache: Cache, progress: Progress, load: Any) -> Prepare
     brought = applications.add(spec, source, cache, progress)
     laid = list(dict.fromkeys(path for folder in folders for path in overlay(tree, folder)))
     users, groups = nss.own(tree)
-    who = nss.identity(spec.user, users, groups, where=f"{spec.file}: user")
+    who = nss.identity(spec.user, users, groups, where=f"{spec.where('user')}: user")
     chosen = choose(spec, source, laid, base)
     for path in brought:
         chosen.take(path, Reason("application", "", spec.requirements or spec.package_json), recursive=False)
@@ -179,19 +179,19 @@ def choose(spec: Spec, source: SourceResult, laid: list[str], base: Mapping[str,
     lists = wants_package_lists(spec)
     if lists:
         files: dict[str, Iterable[str]] = {package.name: package.files for package in source.packages}
-        names = [_package_name(name, source.packages) for name in lists]
-        choosing.take_packages(selection, names, files, spec.file)
+        choosing.take_packages(selection, {name: _package_name(name, source.packages) for name in lists}, files, spec)
     choosing.take_paths(selection, spec.paths, spec.file)
     path = next((e[5:] for e in (base or {}).get("config", {}).get("Env") or [] if e.startswith("PATH=")), PATH[5:])
-    choosing.take_binaries(selection, spec.binaries, path, spec.file)
+    choosing.take_binaries(selection, path, spec)
     if spec.type in ("oci", "host") and not (lists or spec.paths or spec.binaries):
         if spec.type == "host" and not spec.package.endswith("/"):
-            raise ConfigError(f"{spec.file}: type host needs `packages`, `paths` or `binaries`")
+            raise ConfigError(f"{spec.where('type')}: type host needs `packages`, `paths` or `binaries`")
         for name in tree.children(""):
             selection.take(name, Reason("image", "", spec.package))
     if lists and not selection.chosen:
+        where = spec.where("packages" if spec.packages else "package")
         raise ConfigError(
-            f"{spec.file}: {', '.join(lists)}: nothing but documentation is in it: name the packages that it depends on"
+            f"{where}: {', '.join(lists)}: nothing but documentation is in it: name the packages that it depends on"
         )
     return selection
 
@@ -239,7 +239,7 @@ def _parent(spec: Spec) -> tuple[str, str]:
     file, tag = split_tag(spec.parent)
     path = os.path.join(spec.directory, file)
     if not os.path.exists(path):
-        raise ConfigError(f"{spec.file}: parent: there is no image file {path}")
+        raise ConfigError(f"{spec.where('parent')}: parent: there is no image file {path}")
     return path, tag
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def parse(data: bytes | str, *, file: str = FILE, directory: str = ".") -> Spec:
         return Spec(directory=directory, file=file)
     reader = _Reader(file)
     values = reader.mapping(root, keys.KEYS, "smith.yaml")
+    values["places"] = dict(_places(root))
     if values.get("type") == "mock":
         values["type"] = "rpm"
     return Spec(directory=directory, file=file, **values)
@@ -57,7 +58,8 @@ class _Reader:
         self.file = file
 
     def refuse(self, node: Any, text: str) -> ConfigError:
-        return ConfigError(f"{self.file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {text}")
+        line, column = _place(node)
+        return ConfigError(f"{self.file}:{line}:{column}: {text}")
 
     def mapping(self, node: Any, known: tuple[Key, ...], what: str) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
@@ -133,7 +135,7 @@ class _Reader:
             raise self.refuse(node, f"{name}: an empty path; write / for everything")
         if ".." in text.split("/"):
             raise self.refuse(node, f"{name}: {text!r} has a '..' in it, and paths start at the package's root")
-        return Pattern(text, may_lack, mark.line + 1, mark.column + 1)
+        return Pattern(text, may_lack, mark.line + 1, mark.column + 1, self.file)
 
     def strings(self, node: Any, name: str) -> Mapping[str, str]:
         if not isinstance(node, yaml.MappingNode):
@@ -149,6 +151,19 @@ class _Reader:
 def _mock(values: dict[str, Any]) -> Mock:
     renamed = {"debugdeps": "debug_deps", "debugpaths": "debug_paths"}
     return Mock(**{renamed.get(name, name): value for name, value in values.items()})
+
+
+def _places(root: Any) -> Iterator[tuple[str | tuple[str, str], tuple[int, int]]]:
+    """Where each value is, and each text of a list: Spec.places."""
+    for name, value in root.value:
+        yield name.value, _place(value)
+        for item in value.value if isinstance(value, yaml.SequenceNode) else ():
+            if isinstance(item, yaml.ScalarNode):
+                yield (name.value, item.value), _place(item)
+
+
+def _place(node: Any) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def _null(node: Any) -> bool:

@@ -64,26 +64,26 @@ def decide(spec: Spec, *, host_family: str | None = None) -> Origin:
             kind = host_family if host_family is not None else family()
             if not kind:
                 raise ConfigError(
-                    f"{spec.file}: {spec.package or spec.packages[0]!r} is the name of a package, and this machine has "
+                    f"{spec.where('package' if spec.package else 'packages')}: "
+                    f"{spec.package or spec.packages[0]!r} is the name of a package, and this machine has "
                     f"no dpkg, rpm or apk database to tell its family: write `type: deb`, rpm or apk"
                 )
             what = spec.package or ", ".join(spec.packages)
             chosen = f"type is not said: taking {what} from this machine's {kind} sources"
     elif not kind and (spec.paths or spec.binaries):
-        raise ConfigError(
-            f"{spec.file}: `paths` without `package` or `type`: write `type: host` for this machine's files"
-        )
+        where = spec.where("paths" if spec.paths else "binaries")
+        raise ConfigError(f"{where}: `paths` without `package` or `type`: write `type: host` for this machine's files")
     group = {"rpm": "packages", "deb": "packages", "apk": "packages"}.get(kind, kind)
     said = (bool(spec.package), bool(spec.packages), bool(spec.paths or spec.binaries))
     if said not in COMBINATIONS[group]:
         have = [name for name, there in zip(("package", "packages", "paths"), said, strict=True) if there]
         need = "`package` names the image" if kind == "oci" else "`package` or `packages` names what to take"
         raise ConfigError(
-            f"{spec.file}: type {kind} with {' and '.join(have) or 'none of package, packages, paths'}: {need}"
+            f"{spec.where('type')}: type {kind} with {' and '.join(have) or 'none of package, packages, paths'}: {need}"
         )
     if kind in ("deb", "rpm", "apk") and spec.package and _by_name(spec.package) == "oci":
         raise ConfigError(
-            f"{spec.file}: type {kind}, but {spec.package!r} is an image: write `type: oci` or leave it out"
+            f"{spec.where('package')}: type {kind}, but {spec.package!r} is an image: write `type: oci` or leave it out"
         )
     return Origin(replace(spec, type=kind), chosen)
 

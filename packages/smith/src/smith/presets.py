@@ -13,7 +13,7 @@ from smith.spec import Spec
 
 ADDED = ("packages", "paths", "excludes", "binaries", "mounts", "groups")
 """Lists that a preset's and the user's entries are both in; of everything else the user's word wins."""
-OWN = ("preset", "directory", "file", "overlays", "mock", "repositories")
+OWN = ("preset", "directory", "file", "places", "overlays", "mock", "repositories")
 
 
 def folder() -> Path:
@@ -34,7 +34,7 @@ def expand(spec: Spec) -> Spec:
     if spec.preset not in known:
         near = difflib.get_close_matches(spec.preset, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise ConfigError(f"{spec.file}: no preset {spec.preset!r}; {hint}")
+        raise ConfigError(f"{spec.where('preset')}: no preset {spec.preset!r}; {hint}")
     where = folder() / spec.preset
     base = config.load(where / "smith.yaml")
     empty = Spec()

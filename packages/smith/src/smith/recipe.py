@@ -123,7 +123,7 @@ def normalized(spec: Spec) -> dict[str, Any]:
     """The spec as it was understood, silent keys left out; nothing of this machine (no folder names) is in it."""
     result = {}
     for each in fields(Spec):
-        if each.name in ("directory", "file", "overlays", "insecure", "fast", "locked"):
+        if each.name in ("directory", "file", "overlays", "insecure", "fast", "locked", "places"):
             continue
         value = _plain(getattr(spec, each.name))
         if value not in (None, "", [], {}, False):
@@ -133,7 +133,7 @@ def normalized(spec: Spec) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in fields(value) if each.name not in ("line", "column")]
+        names = [each.name for each in fields(value) if each.name not in ("line", "column", "file")]
         return {
             name: plain for name in names if (plain := _plain(getattr(value, name))) not in (None, "", [], {}, False)
         }

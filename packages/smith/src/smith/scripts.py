@@ -52,7 +52,9 @@ def run(spec: Spec, source: SourceResult, cache: Cache, progress: Progress) -> l
     ConfigError for another platform than this machine's, SmithError that names package and script for one that fails.
     """
     if parse(source.platform) != host():
-        raise ConfigError(f"{spec.file}: scripts: userns: programs of {source.platform} do not run on {host()}")
+        raise ConfigError(
+            f"{spec.where('scripts')}: scripts: userns: programs of {source.platform} do not run on {host()}"
+        )
     known = {package.name for package in source.packages}
     skipped, wanted = [], []
     for script in source.scripts:

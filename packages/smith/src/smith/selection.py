@@ -1,7 +1,7 @@
 """Which files of a tree are wanted, and why each one is: the answer to `smith why` is made here."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from smith.content import SparseContent
@@ -188,20 +188,22 @@ def take_paths(selection: Selection, patterns: Iterable[Pattern], file: str) -> 
             selection.optional.add(detail)
         taken = [selection.take(path, Reason("path", "", detail), literal=literal) for path in found]
         if not any(taken) and not pattern.optional:
-            where = f"{file}:{pattern.line}:{pattern.column}" if pattern.line else file
             cause = "everything that it matches is excluded" if found else _nearest(selection.tree, pattern.glob)
+            where = pattern.where(file)
             raise ConfigError(
                 f"{where}: the path {pattern.glob!r} matches nothing: {cause}, or mark it `optional: true`"
             )
 
 
-def take_packages(selection: Selection, names: Iterable[str], files: dict[str, Iterable[str]], where: str) -> None:
-    """Want the files of packages, clutter left out. `files` is package name -> tree paths."""
+def take_packages(selection: Selection, names: Mapping[str, str], files: dict[str, Iterable[str]], spec: Spec) -> None:
+    """Want the files of packages, clutter left out. `names` is what smith.yaml says of each -> the package's name,
+    `files` package name -> tree paths. ConfigError with file, line and column for one that is not there."""
     selection.clutter = PACKAGE_CLUTTER
-    for name in names:
+    for said, name in names.items():
         if name not in files:
             known = sorted(files)
             hint = f"; it has {len(known)} packages, such as {', '.join(known[:5])}" if known else ""
+            where = spec.where("package") if said == spec.package else spec.where("packages", said)
             raise ConfigError(f"{where}: no package {name!r} is there{hint}")
         before = len(selection.chosen)
         for path in sorted(files[name]):
@@ -214,16 +216,16 @@ def take_packages(selection: Selection, names: Iterable[str], files: dict[str, I
     selection.clutter = None
 
 
-def take_binaries(selection: Selection, names: Iterable[str], path: str, file: str) -> None:
-    """Want programs by name, looked for along a PATH."""
+def take_binaries(selection: Selection, path: str, spec: Spec) -> None:
+    """Want programs by name, looked for along a PATH. ConfigError, with its place, for one that is not there."""
     folders = [folder.strip("/") for folder in path.split(":") if folder.startswith("/")]
-    for name in names:
+    for name in spec.binaries:
         for folder in folders:
             if selection.tree.resolve(f"{folder}/{name}") is not None:
                 selection.take(f"{folder}/{name}", Reason("binary", "", name), literal=True)
                 break
         else:
-            raise ConfigError(f"{file}: no program {name!r} in {path}")
+            raise ConfigError(f"{spec.where('binaries', name)}: no program {name!r} in {path}")
 
 
 def take_merged_usr(selection: Selection) -> None:

@@ -14,6 +14,11 @@ class Pattern:
     optional: bool = False
     line: int = 0
     column: int = 0
+    file: str = ""
+
+    def where(self, file: str) -> str:
+        """FILE:LINE:COLUMN, or just `file`."""
+        return f"{self.file or file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,9 @@ class Spec:
 
     `package` is one URL, file or name; `packages` are names. `directory` is the folder of smith.yaml, which
     relative files are taken from. `overlays` are folders of a preset, laid before rootfs/. `insecure` (any TLS
-    certificate), `fast` (no news from repositories) and `locked` (no build without a lock file) are the command line's.
-    `platform` is `os/arch[/variant]`
-    or empty for the machine's own.
+    certificate), `fast` (no news from repositories) and `locked` (no build without a lock file) are the command
+    line's. `platform` is `os/arch[/variant]` or empty for the machine's own. `places` are line and column of each
+    key, and of the entries of lists as (key, entry): see `where`.
     """
 
     type: str = ""
@@ -84,3 +89,9 @@ class Spec:
     locked: bool = False
     directory: str = "."
     file: str = "smith.yaml"
+    places: Mapping[str | tuple[str, str], tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def where(self, key: str, entry: str = "") -> str:
+        """FILE:LINE:COLUMN of a key, or of an entry of its list; FILE for what no line of it says."""
+        place = self.places.get((key, entry)) or self.places.get(key)
+        return f"{self.file}:{place[0]}:{place[1]}" if place else self.file

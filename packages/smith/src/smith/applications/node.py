@@ -32,7 +32,7 @@ CPUS = {"amd64": "x64", "386": "ia32", "arm64": "arm64", "arm": "arm", "ppc64le"
 def add(spec: Spec, source: SourceResult, cache: Cache, progress: Progress) -> list[str]:
     """Put package.json, its `main` and `files`, and node_modules into /app; the paths. ConfigError, SmithError."""
     path = os.path.join(spec.directory, spec.package_json)
-    package = _document(path, f"{spec.file}: package-json")
+    package = _document(path, f"{spec.where('package-json')}: package-json")
     made = _own(package, path, source.tree)
     entries = list(wanted(_locked(package, path), source.platform, path))
     fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure, fast=spec.fast)

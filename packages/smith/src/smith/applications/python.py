@@ -41,7 +41,7 @@ def add(spec: Spec, source: SourceResult, cache: Cache, progress: Progress) -> l
     """Put the packages where the image's Python looks for them; the paths. ConfigError, SmithError."""
     path = os.path.join(spec.directory, spec.requirements)
     if not os.path.isfile(path):
-        raise ConfigError(f"{spec.file}: requirements: there is no file {path}")
+        raise ConfigError(f"{spec.where('requirements')}: requirements: there is no file {path}")
     prefix, minor = _interpreter(spec, source.tree)
     target = _folder(source.tree, prefix, minor)
     folder = tempfile.mkdtemp(prefix="smith-requirements-")
@@ -153,7 +153,8 @@ def _interpreter(spec: Spec, tree: Tree) -> tuple[str, str]:
             found = INTERPRETER.fullmatch(f"{folder}/{name}")
             if found:
                 return found[1], found[2]
-    raise ConfigError(f"{spec.file}: requirements: there is no python3 among the packages: add it, or `preset: python`")
+    where = spec.where("requirements")
+    raise ConfigError(f"{where}: requirements: there is no python3 among the packages: add it, or `preset: python`")
 
 
 def _folder(tree: Tree, prefix: str, minor: str) -> str:

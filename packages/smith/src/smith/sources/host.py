@@ -19,10 +19,10 @@ def load(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     if spec.package.endswith("/"):
         root = os.path.join(spec.directory, spec.package)
         if not os.path.isdir(root):
-            raise ConfigError(f"{spec.file}: package: there is no folder {root}")
+            raise ConfigError(f"{spec.where('package')}: package: there is no folder {root}")
     own = str(platforms.host())
     if spec.platform and platforms.parse(spec.platform) != platforms.host() and root == "/":
-        raise ConfigError(f"{spec.file}: platform {spec.platform}: this machine's files are for {own}")
+        raise ConfigError(f"{spec.where('platform')}: platform {spec.platform}: this machine's files are for {own}")
     tree = HostTree(root)
     found = installed.packages(tree)
     progress.note(f"{len(found)} packages are installed")

@@ -67,7 +67,7 @@ def fetch(spec: Spec, cache: Cache, progress: Progress) -> Image:
     if os.path.exists(path):
         return open_image(path, tag, spec.platform)
     if re.search(r"\.(tar|tar\.gz|tgz|tar\.zst)$", file) or ("/" not in name and "." in name):
-        raise ConfigError(f"{spec.file}: package: there is no image file {path}")
+        raise ConfigError(f"{spec.where('package')}: package: there is no image file {path}")
     return from_registry(name, spec.platform, spec.insecure, progress)
 
 
