@@ -30,7 +30,7 @@ def flatten(tree: Tree, who: Identity, *, secret: frozenset[str] = frozenset()) 
     """A new tree with the image's modes and owner. Paths in `secret` become 0600, hard links stay links."""
     result, losses = Tree(), Losses()
     result.add("", Node(t.DIRECTORY, 0o755, who.uid, who.gid))
-    made: dict[int, Node] = {}
+    linked, made = tree.linked(), dict[int, Node]()
     for path, node in tree.sorted():
         if node.kind in (t.CHAR, t.BLOCK, t.FIFO):
             losses.devices.append(path)
@@ -43,7 +43,7 @@ def flatten(tree: Tree, who: Identity, *, secret: frozenset[str] = frozenset()) 
             losses.owners.append(path)
         flat = made.get(id(node))
         if flat is None:
-            flat = made[id(node)] = Node(
+            flat = Node(
                 node.kind,
                 _mode(node, path in secret),
                 who.uid,
@@ -53,6 +53,8 @@ def flatten(tree: Tree, who: Identity, *, secret: frozenset[str] = frozenset()) 
                 content=node.content,
                 package=node.package,
             )
+            if id(node) in linked:
+                made[id(node)] = flat
         result.add(path, flat)
     for _, node in result.items():
         if node.is_dir:

@@ -151,16 +151,17 @@ def reasons(selection: Selection, kept: list[Package]) -> bytes:
         for path in package.files:
             if path in selection.chosen and owned(selection, path):
                 owners.setdefault(path, package.name)
-    named = sorted((_text(path), path) for path in selection.chosen)
-    parts = []
-    for start in range(0, len(named), PART):
+    paths = sorted(selection.chosen, key=_text)
+    written = bytearray(b"{")
+    for start in range(0, len(paths), PART):
         part: dict[str, dict[str, str]] = {}
-        for name, path in named[start : start + PART]:
+        for path in paths[start : start + PART]:
             reason = selection.chosen[path]
             entry = {"kind": reason.kind, "via": reason.via, "detail": reason.detail, "package": owners.get(path, "")}
-            part[name] = {key: _text(value) for key, value in entry.items() if value}
-        parts.append(dumps(part)[1:-1])
-    return b"{" + b",".join(parts) + b"}"
+            part[_text(path)] = {key: _text(value) for key, value in entry.items() if value}
+        written += dumps(part)[1:-1] + b","
+    written[-1:] = b"}" if paths else b"{}"
+    return bytes(written)
 
 
 def _text(value: str) -> str:

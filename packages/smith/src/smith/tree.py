@@ -101,6 +101,14 @@ class Tree:
             if below:
                 pending += sorted(below, key=_bytes, reverse=True)
 
+    def linked(self) -> set[int]:
+        """Identities (`id`) of the nodes that several paths share: hard links."""
+        seen: set[int] = set()
+        twice: set[int] = set()
+        for node in self._nodes.values():
+            (twice if id(node) in seen else seen).add(id(node))
+        return twice
+
     def children(self, path: str) -> list[str]:
         """Names in a directory, sorted; empty for anything else."""
         return [below.rpartition("/")[2] for below in self.below(path)]
