@@ -13,8 +13,6 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from railcar.errors import ConfigError, ContainerMissing, RailcarError, StepError, UsageError
     from railcar.library import Container, Event, ExecResult, shutdown
 
@@ -34,8 +32,10 @@ __all__ = [
 _ERRORS = ("ConfigError", "ContainerMissing", "RailcarError", "StepError", "UsageError")
 
 
-def __getattr__(name: str) -> "Any":
-    if name not in __all__:
-        raise AttributeError(f"module 'railcar' has no attribute {name!r}")
-    module = __import__("railcar.errors" if name in _ERRORS else "railcar.library", fromlist=[name])
-    return getattr(module, name)
+if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'railcar' has no attribute {name!r}")
+        module = __import__("railcar.errors" if name in _ERRORS else "railcar.library", fromlist=[name])
+        return getattr(module, name)

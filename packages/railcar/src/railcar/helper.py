@@ -1,9 +1,12 @@
 """The warm process behind ``import railcar``: it has everything imported, has one thread, and forks for each command.
 
-A program with threads must not fork and then run Python; this process may. It is told what to do over a socket of
-packets, each with a reply socket and the command's three streams as descriptors, and it ends when that socket
-closes. Orphans of its commands, which are the containers' first processes, become its children, so that it learns
-their exit codes.
+A program with threads must not fork and then run Python; this process may. It has two sockets of packets with that
+program. From one, the commands, only its spare child reads: that was forked before, has warmed itself, becomes the
+command, and says so by closing its channel, so that the next one is forked. From the other, the waits, the helper
+reads itself: orphans of its commands, which are the containers' first processes, become its children, so that it
+learns their exit codes. It ends when the waits are closed, and a spare that has no command yet ends with it.
+
+A packet of either has a document and descriptors: first the socket of the answer, then for a command its three streams.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -13,11 +16,10 @@ import os
 import select
 import sys
 
-from ocicommon.linux.process import set_child_subreaper
+from ocicommon.linux.process import set_child_subreaper, set_parent_death_signal
 from ocicommon.linux.seccomp import default
-from ocicommon.linux.sockets import receive_fds, send_fds
 
-from railcar import config, documents, guarded, specimen, state, tracing
+from railcar import config, guarded, packets, specimen, state, stub, tracing
 from railcar.cli import log
 from railcar.cli.parse import find_command, parse_command, parse_globals
 from railcar.errors import RailcarError
@@ -28,7 +30,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LARGEST = 1 << 17
 KEPT = 4096
 # milliseconds without a request, after which the next command's process is made
 IDLE = 20
@@ -65,9 +66,9 @@ PRELOADED = (
 class Helper:
     """The loop of the helper. ``ended``: (pid, start time) -> exit code of orphans that nobody has asked for yet."""
 
-    def __init__(self, requests: _socket.socket) -> None:
-        self.requests = requests
-        self.commands: set[int] = set()
+    def __init__(self, commands: _socket.socket, waits: _socket.socket) -> None:
+        self.commands, self.waits = commands, waits
+        self.forked: set[int] = set()
         self.ended: dict[tuple[int, int], int] = {}
         self.waiting: dict[tuple[int, int], list[_socket.socket]] = {}
         self.spare: _socket.socket | None = None
@@ -78,73 +79,55 @@ class Helper:
         set_child_subreaper(True)
         _signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
-        poll = select.poll()
-        poll.register(self.requests, select.POLLIN)
-        poll.register(self.woken, select.POLLIN)
         while True:
-            ready = poll.poll(None if self.spare else IDLE)
-            if not ready:
+            poll = select.poll()
+            for one in (self.waits, self.woken, self.commands if self.spare is None else self.spare):
+                poll.register(one, select.POLLIN)
+            ready = {descriptor for descriptor, _ in poll.poll(IDLE if self.spare is None else None)}
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+                self.reap()
+            if self.waits.fileno() in ready and not self.request():
+                return
+            if self.spare is not None and self.spare.fileno() in ready:
+                self.spare.close()
+                self.spare = None
+            elif self.spare is None and (not ready or self.commands.fileno() in ready):
                 self.make_spare()
-            for descriptor, _ in ready:
-                if descriptor == self.woken:
-                    os.read(self.woken, 4096)
-                    self.reap()
-                elif not self.request():
-                    return
 
     def request(self) -> bool:
-        """Take one packet; False at the end of the connection."""
-        data, descriptors = receive_fds(self.requests, LARGEST)
-        if not data:
+        """Take one wait; False at the end of the connection."""
+        asked, descriptors = packets.receive(self.waits)
+        if asked is None:
             return False
-        asked = documents.parse(data, "request")
-        reply = _socket.socket(fileno=descriptors[0])
-        if asked["do"] == "wait":
-            self.wait((asked["pid"], asked["start"]), reply)
-            return True
-        try:
-            self.hand_over(data, descriptors)
-        finally:
-            reply.close()
-            for descriptor in descriptors[1:]:
-                os.close(descriptor)
+        self.wait((asked["pid"], asked["start"]), _socket.socket(fileno=descriptors[0]))
         return True
 
-    def hand_over(self, data: bytes, descriptors: list[int]) -> None:
-        """Give a command to the child that waits, or to a new one."""
-        for _ in range(2):
-            if self.spare is None:
-                self.make_spare()
-            spare, self.spare = self.spare, None
-            if spare is None:
-                continue
-            try:
-                send_fds(spare, data, descriptors)
-                return
-            except OSError:
-                # It was killed from outside.
-                continue
-            finally:
-                spare.close()
-
     def make_spare(self) -> None:
-        """Fork the next command's process now, while nobody waits: it warms itself, and then waits for its command."""
+        """Fork the process of the next command."""
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        helper = os.getpid()
         pid = os.fork()
         if pid == 0:
-            # Whoever holds this end seems to be a helper to the other side.
-            self.requests.close()
+            set_parent_death_signal(9)
+            if os.getppid() != helper:
+                os._exit(1)
+            # Whoever holds the other end of the waits seems to be a helper to the other side.
+            self.waits.close()
             ours.close()
-            become(theirs)
+            become(self.commands, theirs)
         theirs.close()
-        self.commands.add(pid)
+        self.forked.add(pid)
         self.spare = ours
 
     def wait(self, key: tuple[int, int], reply: _socket.socket) -> None:
-        """Answer with an orphan's exit code, now or when it ends."""
+        """Answer with an orphan's exit code, now or when it ends; None where that was told already."""
+        times = state.process_times(key[0])
         if key in self.ended:
             if answer(reply, {"code": self.ended[key]}):
                 del self.ended[key]
+        elif times is None or times[1] != key[1]:
+            answer(reply, {"code": None})
         else:
             self.waiting.setdefault(key, []).append(reply)
 
@@ -160,8 +143,8 @@ class Helper:
             pid = found.si_pid
             times = state.process_times(pid)
             status = os.waitpid(pid, 0)[1]
-            if pid in self.commands:
-                self.commands.discard(pid)
+            if pid in self.forked:
+                self.forked.discard(pid)
                 continue
             code = os.waitstatus_to_exitcode(status)
             code = code if code >= 0 else 128 - code
@@ -176,7 +159,7 @@ class Helper:
 def answer(reply: _socket.socket, what: "dict[str, Any]") -> bool:
     """Send an answer; False when nobody is there to take it."""
     try:
-        reply.send(documents.compact(what).encode("utf-8", "surrogateescape"))
+        packets.send(reply, what)
         return True
     except OSError:
         return False
@@ -186,27 +169,35 @@ def answer(reply: _socket.socket, what: "dict[str, Any]") -> bool:
 
 def warm() -> None:
     """Plan a container that is never made, so that all pages and all code that planning takes are ready."""
+    _, rest = parse_globals(["--root", "/run/railcar", "create", "--bundle", "/", "warm"], "")
+    arguments = parse_command(find_command(rest[0]), rest[1:])
+    __import__(f"railcar.cli.{arguments.command.module}", fromlist=["run"])
     value = specimen.config(SPEC_MINIMUM, False)
     value["linux"]["seccomp"] = default.docker()
     try:
-        container.Plans(config.Loaded(value, b"{}", "/", "/"), "warm", container.Options())
+        plans = container.Plans(config.Loaded(value, b"{}", "/", "/"), "warm", container.Options())
+        plans.compile_filter()
+        stub.image(stub.Needs(go=3, reply=4, program=plans.filter.program if plans.filter is not None else b""))
     except (RailcarError, OSError):
         # The first real command will tell.
         return
 
 
-def become(channel: _socket.socket) -> None:
-    """In the spare child: wait for a command, and become it; end when the helper has gone."""
+def become(commands: _socket.socket, told: _socket.socket) -> None:
+    """In the spare child: wait for a command, and become it; end when there will be none."""
     _signal.set_wakeup_fd(-1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     poll = select.poll()
-    poll.register(channel, select.POLLIN)
+    poll.register(commands, select.POLLIN)
     if not poll.poll(0):
         warm()
-    data, descriptors = receive_fds(channel, LARGEST)
-    channel.close()
-    if data:
-        command(documents.parse(data, "request"), descriptors[1:4], _socket.socket(fileno=descriptors[0]))
+    gc.disable()
+    asked, descriptors = packets.receive(commands)
+    commands.close()
+    told.close()
+    if asked is not None:
+        set_parent_death_signal(0)
+        command(asked, descriptors[1:4], _socket.socket(fileno=descriptors[0]))
     os._exit(0)
 
 
@@ -215,6 +206,7 @@ def command(asked: "dict[str, Any]", streams: list[int], reply: _socket.socket) 
     what: dict[str, Any] = {}
     try:
         tracing.restart()
+        os.chdir(asked["directory"])
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
         options, rest = parse_globals(asked["argv"], "")
@@ -236,8 +228,8 @@ def command(asked: "dict[str, Any]", streams: list[int], reply: _socket.socket) 
     os._exit(0)
 
 
-def main(descriptor: int) -> None:
-    """Serve on an inherited socket of type SOCK_SEQPACKET.
+def main(commands: int, waits: int) -> None:
+    """Serve on two inherited sockets of type SOCK_SEQPACKET.
 
     In a sealed program from the start: its commands meet containers that may trace them, and cannot seal themselves.
     """
@@ -249,6 +241,7 @@ def main(descriptor: int) -> None:
             continue
     gc.collect()
     gc.freeze()
-    os.set_inheritable(descriptor, False)
-    Helper(_socket.socket(fileno=descriptor)).serve()
+    for descriptor in (commands, waits):
+        os.set_inheritable(descriptor, False)
+    Helper(_socket.socket(fileno=commands), _socket.socket(fileno=waits)).serve()
     os._exit(0)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import selectors
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +49,9 @@ class Container:
 
         self.id = container_id
         self.root = os.path.abspath(os.fspath(root)) if root else default_root()
-        self._identity: tuple[int, int] | None = None
+        #: What `create` had to say besides, a sentence each: an unknown key of config.json, a capability left out.
+        self.warnings: tuple[str, ...] = ()
+        self._parent: tuple[asking.Helper, int, int] | None = None
         self._code: int | None = None
         states.check_id(container_id)
 
@@ -77,9 +78,10 @@ class Container:
         argv = container._globals(systemd_cgroup) + ["create", "--bundle", os.path.abspath(os.fspath(bundle)), *options]
         if console_socket is not None:
             argv += ["--console-socket", os.path.abspath(os.fspath(console_socket))]
-        asking.command([*argv, container.id], (stdin, stdout, stderr))
+        with asking.ask([*argv, container.id], (stdin, stdout, stderr)) as asked:
+            container.warnings = tuple(asked.answer()["warnings"])
         record = states.find(container.root, container.id)
-        container._identity = (record.pid, record.start_time)
+        container._parent = (asked.helper, record.pid, record.start_time)
         return container
 
     @classmethod
@@ -182,12 +184,12 @@ class Container:
             pipe(1)
             pipe(2)
         try:
-            reply = stack.enter_context(asking.ask(argv, streams))
+            asked = stack.enter_context(asking.ask(argv, streams))
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
         collected = asking.pump(ours, given or b"")
-        code = int(asking.receive(reply)["code"])
+        code = int(asked.answer()["code"])
         return ExecResult(code, collected.get(1, b""), collected.get(2, b""))
 
     def kill(self, signal: int | str = "TERM", *, all: bool = False) -> "Container":
@@ -202,18 +204,18 @@ class Container:
 
         None for a container that this program did not create: only its parent learns the code.
         """
-        if self._code is not None:
-            return self._code
-        if self._identity is None:
+        if self._code is None and self._parent is not None:
+            helper, pid, start = self._parent
+            try:
+                self._code = helper.code(pid, start, timeout)
+            except TimeoutError:
+                raise self._too_long(timeout) from None
+        if self._code is None:
             self._wait_for_death(timeout)
-            return None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with theirs:
-                pid, start = self._identity
-                asking.helper.send({"do": "wait", "pid": pid, "start": start}, [theirs.fileno()])
-            self._code = int(asking.receive(ours, timeout)["code"])
         return self._code
+
+    def _too_long(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"container {self.id} runs on after {timeout} s")
 
     def _wait_for_death(self, timeout: float | None) -> None:
         pidfd = self._record().pidfd()
@@ -223,7 +225,7 @@ class Container:
             with selectors.DefaultSelector() as selector:
                 selector.register(pidfd, selectors.EVENT_READ)
                 if not selector.select(timeout):
-                    raise TimeoutError(f"container {self.id} runs on after {timeout} s")
+                    raise self._too_long(timeout)
         finally:
             os.close(pidfd)
 

@@ -1,6 +1,8 @@
 """`kill`: a signal to the very process that was recorded, or to every process of the container's cgroup."""
 
 import _signal  # type: ignore[import-not-found]
+import errno
+import os
 
 from railcar import pidfds, state
 from railcar.errors import RailcarError
@@ -45,16 +47,14 @@ def kill(root: str, container_id: str, signal: int, everything: bool = False) ->
             if left or everything:
                 return
         raise RailcarError(f"cannot kill {container_id}: container not running")
-    if group is not None and (everything or signal == 9):
-        group.kill(signal)
-        return
     try:
-        pidfds.send(pidfd, signal)
-    except ProcessLookupError:
-        raise RailcarError(f"cannot kill {container_id}: os: process already finished: container not running") from None
+        if group is not None and (everything or signal == 9):
+            group.kill(signal)
+        else:
+            pidfds.send(pidfd, signal)
     except OSError as error:
-        if error.errno == 3:
-            raise RailcarError(
-                f"cannot kill {container_id}: os: process already finished: container not running"
-            ) from None
-        raise
+        if error.errno != errno.ESRCH:
+            raise
+        raise RailcarError(f"cannot kill {container_id}: os: process already finished: container not running") from None
+    finally:
+        os.close(pidfd)

@@ -63,16 +63,16 @@ def release(record: "Record", go: int = -1, pidfd: int = -1) -> None:
         os.write(go, b"G")
         os.close(go)
         said = _history(record, _listen(reply, pidfd))
+        for name in (state.GO_FIFO, state.REPLY_FIFO):
+            try:
+                os.unlink(record.path(name))
+            except FileNotFoundError:
+                continue
+        check(record, said, pidfd)
     finally:
         os.close(reply)
-    for name in (state.GO_FIFO, state.REPLY_FIFO):
-        try:
-            os.unlink(record.path(name))
-        except FileNotFoundError:
-            continue
-    check(record, said, pidfd)
-    if own >= 0:
-        os.close(own)
+        if own >= 0:
+            os.close(own)
 
 
 def _history(record: "Record", said: bytes) -> bytes:
