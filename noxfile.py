@@ -81,7 +81,10 @@ def bindings(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the peers, interleaved: -- [runtime|density|crashcart|registry|images|packages] [OPTION...]."""
+    """Measure against the peers, interleaved: -- [NAME] [OPTION...]; NAME is that of a module of tools/bench.
+
+    They are runtime, library, density, crashcart, registry, images and packages.
+    """
     bin_ = environment(session, "bench", "test", compiled=True)
     what, *rest = session.posargs or ["runtime"]
     if what.startswith("-"):

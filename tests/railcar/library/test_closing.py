@@ -93,8 +93,9 @@ def test_the_exit_code_dies_with_the_helper_but_nobody_waits_for_ever(program):
         from railcar import asking
         with railcar.Container.create(bundle, root=root, stdout=subprocess.DEVNULL) as box:
             box.start()
-            asking.current().process.kill()
-            asking.current().process.wait()
+            helper = asking.current().process
+            helper.kill()
+            helper.wait()
             box.kill("KILL")
             assert box.wait(60) is None
             assert box.status == "stopped"
@@ -103,7 +104,7 @@ def test_the_exit_code_dies_with_the_helper_but_nobody_waits_for_ever(program):
 
 def test_a_spare_that_was_killed_is_replaced(program):
     program("""
-        import signal
+        import contextlib, signal
         from railcar import asking
         box = railcar.Container.create(bundle, root=root, stdout=subprocess.DEVNULL).start()
         with box:
@@ -112,7 +113,8 @@ def test_a_spare_that_was_killed_is_replaced(program):
                 with open(f"/proc/{helper}/task/{helper}/children") as file:
                     for pid in map(int, file.read().split()):
                         if pid != box.pid:
-                            os.kill(pid, signal.SIGKILL)
+                            with contextlib.suppress(ProcessLookupError):  # of a command that is over
+                                os.kill(pid, signal.SIGKILL)
                             while os.path.exists(f"/proc/{pid}"):
                                 pass
                 assert box.exec(["/bin/true"]).returncode == 0

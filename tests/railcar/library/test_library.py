@@ -123,9 +123,10 @@ def test_the_helper_ends_with_the_program_and_comes_back_after_its_death(program
     said = program("""
         from railcar import asking
         with railcar.Container.create(bundle, root=root, stdout=subprocess.DEVNULL) as box:
-            first = asking.current().process.pid
-            asking.current().process.kill()
-            asking.current().process.wait()
+            helper = asking.current().process
+            first = helper.pid
+            helper.kill()
+            helper.wait()
             box.start()
             assert box.exec(["/bin/sh", "-c", "exit 4"]).returncode == 4
             assert asking.current().process.pid != first

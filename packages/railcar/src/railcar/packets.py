@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_LARGEST = 1 << 16
+_LARGEST = 1 << 13
 _ELSEWHERE = b"+"  # in the place of a document that is longer: it is in a file, the last descriptor
 
 
