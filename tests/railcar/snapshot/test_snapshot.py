@@ -104,6 +104,13 @@ def test_signals_are_as_the_interpreter_has_them(made: Any, tmp_path: Path, igno
     assert bool(masks["SigCgt"] & bits[signal.SIGINT]) != ignored
 
 
+def test_a_caller_that_uses_posix_spawn_is_served(made: Any) -> None:
+    """glibc's posix_spawn has the child begin with the C library's own signals ignored, which nobody may set."""
+    argv = made.program("--version")
+    child = os.posix_spawn(argv[0], argv, {})
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_variable_and_options_turn_it_off(made: Any) -> None:
     assert "snapshot" in made("doctor").stdout
     made("setup", "--no-snapshot")

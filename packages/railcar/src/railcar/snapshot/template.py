@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _AT_EXECFN = 31
 _SIGINT, _SIGPIPE, _SIGXFSZ = 2, 13, 25
+#: The C library's own, which it lets nobody set: a child of its posix_spawn begins with them ignored.
+_INTERNAL = 1 << 31 | 1 << 32
 _environ = memory.symbol("environ")
 
 
@@ -75,7 +77,7 @@ def arguments(stack: int) -> tuple[list[bytes], list[bytes], int]:
 
 def _signals() -> None:
     """As the interpreter does at its start: exec has left what was ignored, and taken every handler away."""
-    ignored = _ignored()
+    ignored = _ignored() & ~_INTERNAL
     for number in range(1, ignored.bit_length() + 1):
         if ignored >> (number - 1) & 1:
             _signal.signal(number, _signal.SIG_IGN)
