@@ -75,7 +75,7 @@ def arguments(argv: list[str]) -> list[str]:
 def main() -> None:
     """The `smith` command. Exit codes are those of smith.errors; 130 and 143 for interruption and termination."""
     signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
     try:
         application()(arguments(sys.argv[1:]), standalone_mode=True)
