@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from railcar import criu
+from railcar.criu import messages, options
 from railcar.errors import RailcarError
 
 CONFIG: dict[str, Any] = {
@@ -17,16 +17,18 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def request(**changes: Any) -> criu.Request:
-    made = criu.Request("/image", "/work")
+def request(**changes: Any) -> options.Request:
+    made = options.Request("/image", "/work")
     for name, value in changes.items():
         setattr(made, name, value)
     return made
 
 
-def dumped(config: dict[str, Any], wanted: criu.Request) -> str:
-    argv = criu.dump(
-        "/usr/sbin/criu",
+COMMON = {"log_level": 4, "notify_scripts": True, "orphan_pts_master": True}
+
+
+def dumped(config: dict[str, Any], wanted: options.Request) -> dict[str, Any]:
+    return options.dump(
         config,
         wanted,
         pid=42,
@@ -36,64 +38,93 @@ def dumped(config: dict[str, Any], wanted: criu.Request) -> str:
         streams=["pipe:[7]", "file[1a:5] /dev/null", "file[1a:5] /dev/null"],
         inode=lambda path: 99,
     )
-    return " ".join(argv)
 
 
 def test_plan_of_a_dump() -> None:
-    wanted = request(flags=["tcp-established", "file-locks"], cgroups_mode="ignore", leave_running=True)
-    assert dumped(CONFIG, wanted) == (
-        "/usr/sbin/criu dump --images-dir /image --work-dir /work --log-file dump.log -v4 --config /etc/criu/own.conf "
-        "--tcp-established --file-locks --manage-cgroups=ignore --tree 42 --root /b/rootfs "
-        "--freeze-cgroup /sys/fs/cgroup/freezer/a --leave-running --external net[99]:extRootNetNS "
-        "--external file[1a:5] --external mnt[/data]:/data"
-    )
+    wanted = request(flags=["tcp_established", "file_locks"], cgroups_mode="ignore", leave_running=True)
+    assert dumped(CONFIG, wanted) == {
+        **COMMON,
+        "log_file": "dump.log",
+        "manage_cgroups_mode": 0,
+        "config_file": "/etc/criu/own.conf",
+        "tcp_established": True,
+        "file_locks": True,
+        "pid": 42,
+        "root": "/b/rootfs",
+        "freeze_cgroup": "/sys/fs/cgroup/freezer/a",
+        "leave_running": True,
+        "external": ["net[99]:extRootNetNS", "file[1a:5]", "mnt[/data]:/data"],
+    }
 
 
 def test_plan_of_a_pre_dump_and_of_the_dump_after_it() -> None:
     first = dumped({}, request(pre_dump=True))
-    assert " pre-dump " in first
-    assert "--track-mem" in first
-    assert "mnt[" not in first
+    assert first["track_mem"] is True
+    assert not any(key.startswith("mnt[") for key in first["external"])
     second = dumped({}, request(parent="../first", empty_network=True))
-    assert "--track-mem --prev-images-dir ../first" in second
-    assert "--empty-ns net" in second
+    assert (second["track_mem"], second["parent_img"], second["empty_ns"]) == (True, "../first", 0x40000000)
 
 
-def test_plan_of_a_restore() -> None:
-    argv = criu.restore(
-        "criu",
-        CONFIG,
-        request(values=[("lsm-profile", "apparmor:own")]),
+def test_plan_of_a_lazy_dump() -> None:
+    wanted = request(flags=["lazy_pages"], page_server=("0.0.0.0", 27277))
+    assert dumped({}, wanted)["ps"] == {"address": "0.0.0.0", "port": 27277}
+
+
+def restored(config: dict[str, Any], wanted: options.Request) -> dict[str, Any]:
+    return options.restore(
+        config,
+        wanted,
         root="/run/a/criu-root",
-        pid_file="/run/a/criu.pid",
         external=[("/data", "/srv/data"), ("/proc/kcore", "/dev/null")],
         inherited={"pipe:[7]": 0, "file[1a:5] /dev/null": 9},
         groups="4:memory:/x\n0::/x\n",
         opened=lambda path: 11,
     )
-    assert " ".join(argv) == (
-        "criu restore --images-dir /image --work-dir /work --log-file restore.log -v4 --config /etc/criu/own.conf "
-        "--lsm-profile apparmor:own --manage-cgroups=soft --root /run/a/criu-root --evasive-devices --restore-detached "
-        "--restore-sibling --pidfile /run/a/criu.pid --external mnt[/data]:/srv/data "
-        "--external mnt[/proc/kcore]:/dev/null --inherit-fd fd[0]:pipe:[7] --inherit-fd fd[9]:file[1a:5] "
-        "--inherit-fd fd[11]:extRootNetNS --cgroup-root memory:/x --cgroup-root /x"
-    )
+
+
+def test_plan_of_a_restore() -> None:
+    assert restored(CONFIG, request(values={"lsm_profile": "apparmor:own"})) == {
+        **COMMON,
+        "log_file": "restore.log",
+        "manage_cgroups_mode": 3,
+        "config_file": "/etc/criu/own.conf",
+        "lsm_profile": "apparmor:own",
+        "root": "/run/a/criu-root",
+        "evasive_devices": True,
+        "rst_sibling": True,
+        "external": ["mnt[/data]:/srv/data", "mnt[/proc/kcore]:/dev/null"],
+        "inherit_fd": [
+            {"key": "pipe:[7]", "fd": 0},
+            {"key": "file[1a:5]", "fd": 9},
+            {"key": "extRootNetNS", "fd": 11},
+        ],
+        "join_ns": [],
+        "cg_root": [{"ctrl": "memory", "path": "/x"}, {"path": "/x"}],
+    }
 
 
 def test_namespace_that_criu_cannot_enter_is_refused() -> None:
     config = {"linux": {"namespaces": [{"type": "cgroup", "path": "/x"}]}}
     with pytest.raises(RailcarError, match="cgroup namespace"):
-        criu.restore(
-            "criu",
-            config,
-            request(),
-            root="/r",
-            pid_file="/p",
-            external=[],
-            inherited={},
-            groups="",
-            opened=lambda path: 1,
-        )
+        restored(config, request())
+
+
+def test_messages_are_those_of_protocol_buffers() -> None:
+    """The bytes are what `protoc --encode` makes of the same text with criu's rpc.proto."""
+    told = {"type": messages.DUMP, "opts": {"images_dir_fd": -1, "pid": 300, "root": "/r", "external": ["a", "b"]}}
+    expected = bytes.fromhex("0801121a08ffffffffffffffffff0110ac026a022f72aa020161aa020162")
+    assert messages.encode(told, messages.REQUEST) == expected
+    answer = bytes.fromhex("08061001") + bytes.fromhex("2a10 0a0c") + b"post-restore" + bytes.fromhex("10 2a")
+    assert messages.decode(answer, messages.RESPONSE) == {
+        "type": messages.NOTIFY,
+        "success": 1,
+        "notify": {"script": "post-restore", "pid": 42},
+    }
+    unknown = bytes.fromhex("98 06 01") + bytes.fromhex("9d06 01020304") + bytes.fromhex("3805")
+    assert messages.decode(unknown, messages.RESPONSE) == {"cr_errno": 5}
+    for cut in (answer[:-1], b"\x2a\x7f", b"\xff" * 12, b"\x0b"):
+        with pytest.raises(RailcarError, match="cut off"):
+            messages.decode(cut, messages.RESPONSE)
 
 
 def test_what_comes_from_outside() -> None:
@@ -110,7 +141,7 @@ def test_what_comes_from_outside() -> None:
         {"destination": "/cg/cpu", "type": "symlink", "source": "cpu,cpuacct"},
         {"destination": "/cg", "type": "remount", "source": "", "options": ["remount", "bind", "ro"]},
     ]
-    assert criu.binds(listed, "/b", lambda mount: groups) == [
+    assert options.binds(listed, "/b", lambda mount: groups) == [
         ("/data", "/b/data"),
         ("/etc/hosts", "/srv/hosts"),
         ("/cg/pids", "/sys/fs/cgroup/pids/a"),
@@ -123,12 +154,12 @@ def test_masks_streams_and_complaints() -> None:
         "32 30 0:9 / /proc/acpi ro - tmpfs tmpfs ro\n"
         "33 30 8:1 / / rw master:1 - ext4 /dev/sda rw\n"
     )
-    assert criu.masked(["/proc/kcore", "/proc/acpi", "/proc/keys"], mountinfo) == ["/proc/kcore"]
-    assert criu.stream("pipe:[5]", "mnt_id:\t15\n", 5, mountinfo) == "pipe:[5]"
-    assert criu.stream("/log", "pos:\t0\nmnt_id:\t33\n", 5, mountinfo) == "/log"
-    assert criu.stream("/dev/null", "mnt_id:\t26\n", 10, mountinfo) == "file[1a:a] /dev/null"
-    assert [criu.handed_on(text) for text in ("pipe:[5]", "/log", "file[1a:a] /dev/null")] == [True, False, True]
-    assert criu.complaint("(0.1) all well\n(0.2) Error (a.c:1): no\n") == "(0.2) Error (a.c:1): no"
+    assert options.masked(["/proc/kcore", "/proc/acpi", "/proc/keys"], mountinfo) == ["/proc/kcore"]
+    assert options.stream("pipe:[5]", "mnt_id:\t15\n", 5, mountinfo) == "pipe:[5]"
+    assert options.stream("/log", "pos:\t0\nmnt_id:\t33\n", 5, mountinfo) == "/log"
+    assert options.stream("/dev/null", "mnt_id:\t26\n", 10, mountinfo) == "file[1a:a] /dev/null"
+    assert [options.handed_on(text) for text in ("pipe:[5]", "/log", "file[1a:a] /dev/null")] == [True, False, True]
+    assert options.complaint("(0.1) all well\n(0.2) Error (a.c:1): no\n") == "(0.2) Error (a.c:1): no"
 
 
 def test_refusals_are_clear(runner: Any, bundle: Callable[..., Any], tmp_path: Path) -> None:

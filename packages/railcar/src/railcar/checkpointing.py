@@ -2,9 +2,11 @@
 
 import os
 
-from railcar import criu, documents, removing, state
+from railcar import documents, removing, state
 from railcar.cgroups.mounts import mounts_for
-from railcar.errors import ConfigError, RailcarError
+from railcar.criu import messages, options, service
+from railcar.criu.options import Request
+from railcar.errors import RailcarError
 from railcar.rootfs import paths
 
 TYPE_CHECKING = False
@@ -30,12 +32,6 @@ def program(wanted: str = "") -> str:
     raise RailcarError(f"{wanted or 'criu'} is not in PATH: checkpoint and restore need the criu program")
 
 
-def refuse_terminal(config: "dict[str, Any]") -> None:
-    """A terminal's other end is outside of the container, and criu's command line has no way to hand on a new one."""
-    if (config.get("process") or {}).get("terminal"):
-        raise ConfigError("process.terminal is true: a container with a terminal cannot be checkpointed or restored")
-
-
 def directory(path: str) -> None:
     """Make a directory for images or logs; it may be there."""
     try:
@@ -44,15 +40,24 @@ def directory(path: str) -> None:
         raise RailcarError(f"cannot make the directory {path}: {error.strerror}") from None
 
 
-def failed(what: str, code: int, log: str) -> RailcarError:
-    """The error of a criu that ended with this code."""
+def opened(path: str) -> int:
+    """A descriptor of a directory for images or logs, made where it is missing. Raises RailcarError."""
+    directory(path)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RailcarError(f"cannot open the directory {path}: {error.strerror}") from None
+
+
+def failed(what: str, code: int, log: str, message: str = "") -> RailcarError:
+    """The error of a criu that ended with this code, perhaps after an answer with a message."""
     try:
         with open(log, encoding="utf-8", errors="replace") as file:
-            said = criu.complaint(file.read())
+            said = options.complaint(file.read())
     except OSError:
         said = ""
     how = f"exit code {code}" if code >= 0 else f"signal {-code}"
-    return RailcarError(f"criu {what} failed ({how}): {said or 'it said nothing'} (see {log})")
+    return RailcarError(f"criu {what} failed ({how}): {said or message or 'it said nothing'} (see {log})")
 
 
 def points(rootfs: str, found: "list[tuple[str, str]]") -> "list[tuple[str, str]]":
@@ -77,7 +82,7 @@ def _point(root: int, base: str, destination: str) -> str:
     return real.removeprefix(base) if real.startswith(base + "/") else destination
 
 
-def checkpoint(root: str, container_id: str, request: criu.Request, criu_program: str = "") -> list[str]:
+def checkpoint(root: str, container_id: str, request: Request, criu_program: str = "") -> list[str]:
     """Write the image of a running container; unless it shall go on, it is removed. Returns warnings.
 
     Raises RailcarError; the container then goes on as before.
@@ -91,16 +96,9 @@ def checkpoint(root: str, container_id: str, request: criu.Request, criu_program
             raise RailcarError(f'cannot checkpoint "{container_id}", which is {status}: container not running')
         config = record.config()
         _check_parent(request)
-        if "shell-job" not in request.flags:
-            refuse_terminal(config)
         path = program(criu_program)
-        directory(request.image)
-        directory(request.work)
         streams = _streams(record.pid)
-        argv = _argv(path, record, config, request, streams)
-        code = os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(path, argv, os.environ), 0)[1])
-        if code:
-            raise failed(argv[1], code, os.path.join(request.work, "dump.log"))
+        _dump(path, request, _options(record, config, request, streams))
         if request.pre_dump:
             return []
         state.write(os.path.join(request.image, STREAMS), documents.compact(streams).encode())
@@ -111,13 +109,48 @@ def checkpoint(root: str, container_id: str, request: criu.Request, criu_program
         os.close(lock)
 
 
+def _dump(program: str, request: Request, wanted: "dict[str, Any]") -> None:
+    """Have criu do it. Raises RailcarError."""
+
+    def notified(moment: str, _pid: int, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        if moment == "status-ready" and request.status >= 0:
+            os.write(request.status, b"\0")
+            os.close(request.status)
+
+    image, work = opened(request.image), opened(request.work)
+    ours, theirs = service.pair()
+    try:
+        wanted |= {"images_dir_fd": image, "work_dir_fd": work}
+        try:
+            child = os.posix_spawn(program, service.argv(program, theirs), os.environ)
+        except OSError as error:
+            raise RailcarError(f"cannot execute {program}: {error.strerror}") from None
+        theirs.close()
+        kind = messages.PRE_DUMP if request.pre_dump else messages.DUMP
+        answer: dict[str, Any] = {}
+        try:
+            answer = service.talk(ours, service.request(kind, wanted), notified)
+        finally:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        ours.close()
+        theirs.close()
+        os.close(image)
+        os.close(work)
+    if not answer.get("success"):
+        log = os.path.join(request.work, str(wanted["log_file"]))
+        raise failed("pre-dump" if request.pre_dump else "dump", code, log, answer.get("cr_errmsg", ""))
+
+
 def _text(path: str) -> str:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 
 def _streams(pid: int) -> list[str]:
-    """What 0, 1 and 2 of a process are, see `criu.stream`."""
+    """What 0, 1 and 2 of a process are, see `options.stream`."""
     mountinfo = _text(f"/proc/{pid}/mountinfo")
     found = []
     for number in (0, 1, 2):
@@ -129,11 +162,11 @@ def _streams(pid: int) -> list[str]:
             continue
         if status.st_rdev == _NULL:
             link = "/dev/null"  # a descriptor of another mount namespace names it otherwise
-        found.append(criu.stream(link, fdinfo, status.st_ino, mountinfo))
+        found.append(options.stream(link, fdinfo, status.st_ino, mountinfo))
     return found
 
 
-def _check_parent(request: criu.Request) -> None:
+def _check_parent(request: Request) -> None:
     if not request.parent:
         return
     if os.path.isabs(request.parent):
@@ -147,19 +180,16 @@ def shown(group: "Group | None") -> "Callable[[dict[str, Any]], list[dict[str, A
     return lambda mount: [] if group is None else mounts_for(group.mode, group.paths, mount)
 
 
-def _argv(
-    path: str, record: state.Record, config: "dict[str, Any]", request: criu.Request, streams: list[str]
-) -> list[str]:
+def _options(record: state.Record, config: "dict[str, Any]", request: Request, streams: list[str]) -> "dict[str, Any]":
     group = record.group()
-    found = criu.binds(config.get("mounts") or [], str(record.data["bundle"]), shown(group))
+    found = options.binds(config.get("mounts") or [], str(record.data["bundle"]), shown(group))
     rootfs = str(record.data["rootfs"])
     masked = (config.get("linux") or {}).get("maskedPaths") or []
-    over = criu.masked(masked, _text(f"/proc/{record.pid}/mountinfo"))
+    over = options.masked(masked, _text(f"/proc/{record.pid}/mountinfo"))
     freezer = ""
     if group is not None:
         freezer = group.paths.get("freezer") or (group.paths.get("unified", "") if group.mode == "v2" else "")
-    return criu.dump(
-        path,
+    return options.dump(
         config,
         request,
         pid=record.pid,

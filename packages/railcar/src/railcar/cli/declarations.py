@@ -97,6 +97,7 @@ _CRIU = (
     ),
     Option("empty-ns", "list", "Leave this namespace's properties out (network)", "", "TYPE"),
     Option("auto-dedup", "flag", "Drop pages of earlier images that are outdated"),
+    Option("lazy-pages", "flag", "Memory is served when it is asked for, by criu's page server"),
 )
 COMMANDS = (
     Command("create", "Create a container, ready to be started", _ID, _CREATE),
@@ -180,6 +181,8 @@ COMMANDS = (
             Option("pre-dump", "flag", "Write its memory only, for a later image; the container goes on"),
             Option("tcp-skip-in-flight", "flag", "TCP connections that are being made are left out"),
             Option("link-remap", "flag", "Files that have lost their name get one"),
+            Option("page-server", "text", "Where the pages go, or are asked for, as ADDRESS:PORT", "", "ADDRESS:PORT"),
+            Option("status-fd", "text", "Descriptor that gets a NUL once the pages can be asked for", "", "FD"),
         ),
     ),
     Command(
@@ -190,7 +193,7 @@ COMMANDS = (
             *_CRIU,
             _BUNDLE,
             _PID_FILE,
-            Option("console-socket", "text", "Refused: a terminal cannot be restored", "", "PATH", hidden=True),
+            _CONSOLE,
             Option("detach", "flag", "Leave the container running in the background", "d"),
             Option("no-pivot", "flag", "Accepted: criu enters the root"),
             Option("lsm-profile", "text", "LSM profile, as TYPE:NAME", "", "PROFILE"),

@@ -7,13 +7,10 @@ from railcar.cli import log
 from railcar.cli.checkpoint import program, request_of
 from railcar.cli.creation import options_of
 from railcar.cli.parse import Arguments, Globals
-from railcar.errors import UsageError
 
 
 def run(options: Globals, arguments: Arguments) -> int:
     """The program's exit code, as of `run`; 0 at once with --detach."""
-    if arguments.text("console-socket"):
-        raise UsageError("--console-socket: criu's command line cannot hand on a terminal: restore without one")
     wanted = options_of(options, arguments)
     restored = restoring.restore(
         options.root,
@@ -21,7 +18,8 @@ def run(options: Globals, arguments: Arguments) -> int:
         arguments.text("bundle") or ".",
         wanted,
         request_of(arguments),
-        program(options),
+        relay=not arguments.flag("detach"),
+        criu_program=program(options),
     )
     for warning in restored.warnings:
         log.warn(warning)
@@ -30,6 +28,8 @@ def run(options: Globals, arguments: Arguments) -> int:
     from railcar.foreground import Foreground
 
     foreground = Foreground()
+    if restored.master >= 0:
+        foreground.attach(restored.master)
     try:
         code = foreground.run(restored.pid, pidfd_open(restored.pid))
     finally:

@@ -1,6 +1,8 @@
-"""Command lines of criu(8) for `checkpoint` and `restore`, decided from the configuration. Nothing is run here."""
+"""What `checkpoint` and `restore` ask of criu, decided from the configuration. Nothing is run here."""
 
 import os
+
+from ocicommon.linux.namespaces import CLONE_NEWNET
 
 from railcar.errors import RailcarError
 
@@ -9,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-#: What --manage-cgroups-mode can be; criu's own default is soft as well.
-MODES = ("soft", "full", "strict", "ignore")
+#: What --manage-cgroups-mode can be, and criu's number for it; its own default is soft as well.
+MODES = {"soft": 3, "full": 4, "strict": 5, "ignore": 0}
 #: Namespaces entered by path that criu takes as things from outside: type -> (its name in criu, the key in the image).
 _OUTSIDE = {"network": ("net", "extRootNetNS"), "pid": ("pid", "extRootPidNS")}
 _JOINED = {"ipc": "ipc", "uts": "uts"}
@@ -20,8 +22,8 @@ CONFIG = "org.criu.config"
 class Request:
     """What the command line asks for. `image` and `work` are absolute; `parent` is relative to `image`, or "".
 
-    `flags` are those options of criu that have no value: tcp-established, ext-unix-sk, shell-job and so on. `values`
-    are further pairs of option and value.
+    `flags` and `values` are further options by the names of criu's protocol: tcp_established, lsm_profile and so on.
+    `status`: a descriptor that gets a NUL when a lazy dump is ready to serve its pages; -1 for none.
     """
 
     __slots__ = (
@@ -30,8 +32,10 @@ class Request:
         "flags",
         "image",
         "leave_running",
+        "page_server",
         "parent",
         "pre_dump",
+        "status",
         "values",
         "work",
     )
@@ -40,8 +44,10 @@ class Request:
         self.image, self.work = image, work or image
         self.parent = ""
         self.flags: list[str] = []
-        self.values: list[tuple[str, str]] = []
+        self.values: dict[str, str] = {}
         self.cgroups_mode = "soft"
+        self.page_server: tuple[str, int] | None = None
+        self.status = -1
         self.empty_network = self.leave_running = self.pre_dump = False
 
 
@@ -97,21 +103,25 @@ def _namespaces(config: "dict[str, Any]") -> "list[tuple[str, str]]":
     return [(entry["type"], entry["path"]) for entry in listed if entry.get("path")]
 
 
-def _common(program: str, verb: str, config: "dict[str, Any]", request: Request, log: str) -> list[str]:
-    argv = [program, verb, "--images-dir", request.image, "--work-dir", request.work, "--log-file", log, "-v4"]
+def _common(config: "dict[str, Any]", request: Request, log: str) -> "dict[str, Any]":
+    options: dict[str, Any] = {
+        "log_file": log,
+        "log_level": 4,
+        "notify_scripts": True,
+        "orphan_pts_master": True,
+        "manage_cgroups_mode": MODES[request.cgroups_mode],
+    }
     settings = (config.get("annotations") or {}).get(CONFIG)
     if settings:
-        argv += ["--config", settings]
-    argv += [f"--{flag}" for flag in request.flags]
-    for name, value in request.values:
-        argv += [f"--{name}", value]
+        options["config_file"] = settings
+    options.update(dict.fromkeys(request.flags, True))
+    options.update(request.values)
     if request.empty_network:
-        argv += ["--empty-ns", "net"]
-    return [*argv, f"--manage-cgroups={request.cgroups_mode}"]
+        options["empty_ns"] = CLONE_NEWNET
+    return options
 
 
 def dump(
-    program: str,
     config: "dict[str, Any]",
     request: Request,
     *,
@@ -121,67 +131,68 @@ def dump(
     external: list[str],
     streams: list[str],
     inode: "Callable[[str], int]",
-) -> list[str]:
-    """argv of the dump. `external`: mount points of what is from outside; `streams`: what
-    0, 1 and 2 are; `inode`: the number of a file by its path."""
-    argv = _common(program, "pre-dump" if request.pre_dump else "dump", config, request, "dump.log")
-    argv += ["--tree", str(pid), "--root", rootfs]
+) -> "dict[str, Any]":
+    """The options of a dump. `external`: mount points of what is from outside; `streams`: what 0, 1 and 2 are;
+    `inode`: the number of a file by its path."""
+    options = _common(config, request, "dump.log")
+    options |= {"pid": pid, "root": rootfs}
     if freezer:
-        argv += ["--freeze-cgroup", freezer]
+        options["freeze_cgroup"] = freezer
     if request.leave_running:
-        argv.append("--leave-running")
+        options["leave_running"] = True
     if request.pre_dump or request.parent:
-        argv.append("--track-mem")
+        options["track_mem"] = True
     if request.parent:
-        argv += ["--prev-images-dir", request.parent]
+        options["parent_img"] = request.parent
+    if request.page_server:
+        address, port = request.page_server
+        options["ps"] = {"address": address, "port": port}
+    keys = []
     for kind, path in _namespaces(config):
         if kind in _OUTSIDE:
             name, key = _OUTSIDE[kind]
-            argv += ["--external", f"{name}[{inode(path)}]:{key}"]
-    for stream in dict.fromkeys(streams):
-        if stream.startswith("file["):
-            argv += ["--external", stream.partition(" ")[0]]
+            keys.append(f"{name}[{inode(path)}]:{key}")
+    keys += [stream.partition(" ")[0] for stream in dict.fromkeys(streams) if stream.startswith("file[")]
     if not request.pre_dump:
-        for point in external:
-            argv += ["--external", f"mnt[{point}]:{point}"]
-    return argv
+        keys += [f"mnt[{point}]:{point}" for point in external]
+    options["external"] = keys
+    return options
 
 
 def restore(
-    program: str,
     config: "dict[str, Any]",
     request: Request,
     *,
     root: str,
-    pid_file: str,
     external: "list[tuple[str, str]]",
     inherited: dict[str, int],
     groups: str,
     opened: "Callable[[str], int]",
-) -> list[str]:
-    """argv of the restore. The restored process becomes a child of criu's parent.
+) -> "dict[str, Any]":
+    """The options of a restore. The restored process becomes a child of criu's parent.
 
-    `external`: (mount point, source); `inherited`: what a stream was, to a descriptor of ours; `groups`:
+    `external`: (mount point, source); `inherited`: what a stream was, to a descriptor of criu's; `groups`:
     /proc/self/cgroup of the process that becomes criu; `opened`: a descriptor, to be inherited, of the file at a path.
     """
-    argv = _common(program, "restore", config, request, "restore.log")
-    argv += ["--root", root, "--evasive-devices", "--restore-detached", "--restore-sibling", "--pidfile", pid_file]
-    for point, source in external:
-        argv += ["--external", f"mnt[{point}]:{source}"]
-    for stream, fd in inherited.items():
-        key = stream.partition(" ")[0]
-        argv += ["--inherit-fd", f"fd[{fd}]:{key}"]
+    options = _common(config, request, "restore.log")
+    options |= {"root": root, "evasive_devices": True, "rst_sibling": True}
+    options["external"] = [f"mnt[{point}]:{source}" for point, source in external]
+    handed = [{"key": stream.partition(" ")[0], "fd": fd} for stream, fd in inherited.items()]
+    joined = []
     for kind, path in _namespaces(config):
         if kind in _OUTSIDE:
-            argv += ["--inherit-fd", f"fd[{opened(path)}]:{_OUTSIDE[kind][1]}"]
+            handed.append({"key": _OUTSIDE[kind][1], "fd": opened(path)})
         elif kind in _JOINED:
-            argv += ["--join-ns", f"{_JOINED[kind]}:{path}"]
+            joined.append({"ns": _JOINED[kind], "ns_file": path})
         else:
             raise RailcarError(f"restore: criu cannot enter a {kind} namespace by path ({path})")
+    options |= {"inherit_fd": handed, "join_ns": joined}
+    roots = []
     for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)
-        argv += ["--cgroup-root", f"{controllers}:{path}" if controllers else path]
-    return argv
+        roots.append({"ctrl": controllers, "path": path} if controllers else {"path": path})
+    options["cg_root"] = roots
+    return options
 
 
 def complaint(text: str) -> str:
