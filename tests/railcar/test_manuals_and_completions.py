@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+from ocicommon.completion import draw
 from railcar.cli import completion, man
 from railcar.cli.declarations import COMMANDS, GLOBAL
 from railcar.cli.examples import EXAMPLES
@@ -109,6 +110,11 @@ def test_an_unknown_shell_is_refused(railcar):
         ("railcar list --fo", {"--format"}),
         ("railcar list --format j", {"json"}),
         ("railcar --root /x upd", {"update"}),
+        ("railcar --log-format j", {"json"}),
+        ("railcar delete --forc", {"--force"}),
+        ("railcar delete -f j", set()),
+        ("railcar completion f", {"fish"}),
+        ("railcar man checkp", {"checkpoint"}),
     ],
 )
 def test_bash_completes(line, expected):
@@ -117,7 +123,7 @@ def test_bash_completes(line, expected):
     words = line.split()
     quoted = " ".join(f"'{word}'" for word in words)
     script = (
-        completion.bash()
+        draw("bash", completion.program())
         + f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _railcar; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
