@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from smith import lock, nativedb, outdated
+from smith import lock, locked, nativedb, outdated
 from smith.errors import InputError, SmithError, VerificationError
 from smith.progress import Silent
 from smith.sources import SourceResult, apk
@@ -301,7 +301,7 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
     first = apk.load(spec, cache, Silent())
     made = lock.make(spec, first)
     lock.write(made, lock.path_of(spec))
-    again = lock.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
+    again = locked.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
     assert again.packages == first.packages
     assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
     alpine.add("lib", "1.1-r0")

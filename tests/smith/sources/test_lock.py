@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from smith import builder, lock, outdated
+from smith import locked as under_lock
 from smith.cache import Cache
 from smith.errors import ConfigError, InputError, SmithError, VerificationError
 from smith.progress import Silent
@@ -81,7 +82,7 @@ def test_a_changed_input_is_refused_by_name(locked: Any, archive: Any, tmp_path:
 
 def test_vendored_files_are_enough(locked: Any, archive: Any, cache: Cache, tmp_path: Path) -> None:
     spec, first, _ = locked
-    kept = lock.vendor(lock.read(lock.path_of(spec))[0], f"{spec.directory}/vendor", spec.directory, cache)
+    kept = under_lock.vendor(lock.read(lock.path_of(spec))[0], f"{spec.directory}/vendor", spec.directory, cache)
     lock.write(kept, lock.path_of(spec))
     for path in archive.root.rglob("*.deb"):
         path.unlink()
@@ -106,14 +107,14 @@ def test_a_damaged_lock_file_is_one_error(locked: Any, cache: Cache, text: str) 
 
 
 def test_old_packages_are_looked_for_in_the_snapshot_archives() -> None:
-    found = lock._snapshots("http://deb.debian.org/debian-security/pool/a.deb", "20260102T030405Z")
+    found = under_lock._snapshots("http://deb.debian.org/debian-security/pool/a.deb", "20260102T030405Z")
     assert found == ["https://snapshot.debian.org/archive/debian-security/20260102T030405Z/pool/a.deb"]
 
 
 def test_a_locked_image_that_changed_is_refused(tmp_path: Path, cache: Cache) -> None:
     made = lock.Lock("oci", "linux/amd64", "", "", (lock.Entry("image", "x", "0" * 64, 1),))
     with pytest.raises(SmithError):
-        lock.load(Spec(type="oci", package=str(tmp_path / "none.tar")), made, cache, Silent())
+        under_lock.load(Spec(type="oci", package=str(tmp_path / "none.tar")), made, cache, Silent())
 
 
 def test_fast_takes_what_the_archive_said_last(locked: Any, archive: Any, cache: Cache) -> None:

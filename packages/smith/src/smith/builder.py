@@ -90,7 +90,9 @@ def load_source(spec: Spec, cache: Cache, progress: Progress) -> SourceResult:
     found = lock.find(spec)
     if found is not None:
         progress.note(f"every input as {lock.path_of(spec)} has it")
-        return lock.load(spec, found, cache, progress)
+        from smith import locked
+
+        return locked.load(spec, found, cache, progress)
     return load_fresh(spec, cache, progress)
 
 

@@ -1,14 +1,11 @@
 """The lock file: versions and digests of every input, so that a build next year is the same as today's.
 
-`smith.lock` lies beside smith.yaml and is used whenever it is there. A locked build asks no repository for news, solves
-nothing and checks no dates: it fetches by digest, from the kept files (`--vendor`), the cache, the address of that day,
-or the distribution's snapshot archive.
+`smith.lock` lies beside smith.yaml and is used whenever it is there.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -22,14 +19,12 @@ from ocicommon import platform as platforms
 from ocicommon.canonical import dumps
 
 from smith import applications
-from smith.cache import Cache
-from smith.errors import ConfigError, InputError, SmithError, VerificationError
-from smith.progress import Progress
-from smith.sources import Input, Package, SourceResult
+from smith.errors import ConfigError
+from smith.sources import Package, SourceResult
 from smith.spec import Spec
 
 if TYPE_CHECKING:
-    from smith.fetch import Fetcher
+    pass
 
 VERSION = 1
 FAMILIES = ("deb", "rpm", "apk")
@@ -37,10 +32,6 @@ PACKAGE = ("package", "identity")
 """Kinds of inputs that are packages; of an `identity` package only the files that name the distribution are taken."""
 DEBUG = "debug"
 """The kind of packages with debug files, which are looked for after all others were put onto the tree."""
-_SNAPSHOTS = (
-    (re.compile(r"^https?://[^/]*debian\.org/(debian(?:-security)?)/(.*)$"), "https://snapshot.debian.org/archive"),
-    (re.compile(r"^https?://[^/]*ubuntu\.com/(ubuntu)/(.*)$"), "https://snapshot.ubuntu.com"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +120,7 @@ def make(spec: Spec, result: SourceResult, now: float | None = None) -> Lock:
         entries.append(
             Entry(
                 item.kind,
-                _relative(item.url, spec.directory),
+                relative(item.url, spec.directory),
                 item.sha256,
                 item.size,
                 package.name if package else item.name,
@@ -228,112 +219,14 @@ def find(spec: Spec) -> Lock | None:
     return found
 
 
-def vendor(lock: Lock, folder: str, directory: str, cache: Cache) -> Lock:
-    """Copy every package of the lock from the cache into `folder`; the lock that names it, relative to `directory`."""
-    os.makedirs(folder, exist_ok=True)
-    for entry in lock.files():
-        target = os.path.join(folder, _file_name(entry))
-        temporary = f"{target}.{os.getpid()}.tmp"
-        try:
-            with cache.open(entry.sha256) as source, open(temporary, "wb") as sink:
-                while data := source.read(1 << 20):
-                    sink.write(data)
-            os.replace(temporary, target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    return replace(lock, vendor=os.path.relpath(folder, directory))
-
-
-def load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
-    """The source of a locked build. VerificationError, naming the input, when one is not what it was."""
-    bring(lock, spec, cache, progress)
-    result = _load(spec, lock, cache, progress)
-    result.applications = [
-        Input(e.kind, _absolute(e.url, spec.directory), e.sha256, e.size, e.name, e.version)
-        for e in lock.applications()
-    ]
-    return result
-
-
-def _load(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
-    if lock.type == "host":
-        on_machine: SourceResult = importlib.import_module("smith.hostlock").load(spec, lock)
-        return on_machine
-    if lock.type not in FAMILIES:
-        return _compared(spec, lock, cache, progress)
-    module = importlib.import_module(f"smith.sources.{lock.type}.locked")
-    apart = (*PACKAGE, *applications.KINDS)
-    others = [Input(e.kind, e.url, e.sha256, e.size) for e in lock.entries if e.kind not in apart]
-    result: SourceResult = module.load(lock.packages(), cache, lock.platform, others)
-    return result
-
-
-def bring(lock: Lock, spec: Spec, cache: Cache, progress: Progress) -> None:
-    """Have all files of a lock in the cache. InputError, naming the first that cannot be had."""
-    files = lock.files()
-    if not files:
-        return
-    from smith.fetch import Fetcher, in_parallel
-
-    fetcher = Fetcher(cache, progress, verify_tls=not spec.insecure)
-    in_parallel(lambda entry: _bring(entry, lock, spec.directory, fetcher), files, 6, fetcher.stop)
-
-
-def _compared(spec: Spec, lock: Lock, cache: Cache, progress: Progress) -> SourceResult:
-    from smith.fetch import redacted
-
-    module = importlib.import_module(f"smith.sources.{lock.type}")
-    result: SourceResult = module.load(spec, cache, progress)
-    for item in result.inputs:
-        # An image and its layers have one address.
-        kind, url = item.kind, _relative(item.url, spec.directory)
-        expected = [entry.sha256 for entry in lock.entries if (entry.kind, entry.url) == (kind, url)]
-        if item.sha256 not in expected:
-            has = " or ".join(f"sha256:{sha256}" for sha256 in expected) or "nothing"
-            raise VerificationError(
-                f"{redacted(item.url)}: its {kind} is sha256:{item.sha256}, and {path_of(spec)} has {has}"
-            )
-    return result
-
-
-def _bring(entry: Entry, lock: Lock, directory: str, fetcher: Fetcher) -> None:
-    """Have one input in the cache, from wherever its digest can be had."""
-    cache = fetcher.cache
-    if cache.has(entry.sha256, entry.size or None):
-        return
-    candidates = [_absolute(entry.url, directory), *_snapshots(entry.url, lock.made)]
-    if lock.vendor:
-        kept = os.path.abspath(os.path.join(directory, lock.vendor, _file_name(entry)))
-        candidates.insert(0, f"file://{kept}")
-    failures = []
-    for url in candidates:
-        try:
-            fetcher.fetch(url, entry.sha256, entry.size or None)
-            return
-        except SmithError as error:
-            failures.append(str(error))
-    raise InputError(f"{entry.name} {entry.version} (sha256:{entry.sha256}) cannot be had: {'; '.join(failures)}")
-
-
-def _snapshots(url: str, made: str) -> Sequence[str]:
-    for pattern, base in _SNAPSHOTS:
-        match = pattern.match(url)
-        if match:
-            return [f"{base}/{match[1]}/{made}/{match[2]}"]
-    return []
-
-
-def _file_name(entry: Entry) -> str:
-    return f"{entry.sha256[:16]}-{os.path.basename(entry.url)}"
-
-
-def _relative(url: str, directory: str) -> str:
+def relative(url: str, directory: str) -> str:
     """File addresses below the folder of smith.yaml are kept relative to it, so that the folder can be moved."""
     base = f"file://{os.path.abspath(directory)}/"
     return "file:" + url[len(base) :] if url.startswith(base) else url
 
 
-def _absolute(url: str, directory: str) -> str:
+def absolute(url: str, directory: str) -> str:
+    """The address that `relative` shortened."""
     if url.startswith("file:") and not url.startswith("file://"):
         return f"file://{os.path.abspath(os.path.join(directory, url[5:]))}"
     return url

@@ -1,6 +1,6 @@
 """`smith lock`: the lock of what a build of this spec takes today."""
 
-from smith import applications, builder, hostlock, lock
+from smith import applications, builder, hostlock, lock, locked
 from smith.cache import Cache
 from smith.errors import ConfigError
 from smith.lock import Lock
@@ -27,5 +27,5 @@ def of_today(spec: Spec, vendor: str, cache: Cache, progress: Progress) -> Lock:
         made = lock.make(spec, source)
     if not vendor:
         return made
-    lock.bring(made, spec, cache, progress)
-    return lock.vendor(made, vendor, spec.directory, cache)
+    locked.bring(made, spec, cache, progress)
+    return locked.vendor(made, vendor, spec.directory, cache)

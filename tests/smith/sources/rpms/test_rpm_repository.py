@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from rpm_packages import index, names, needs_rpmbuild
-from smith import builder, lock, locking, outdated
+from smith import builder, lock, locked, locking, outdated
 from smith.cache import Cache
 from smith.errors import SmithError
 from smith.progress import Silent
@@ -122,7 +122,7 @@ def test_a_locked_load_gives_the_same_tree_and_newer_versions_are_told(
     spec = Spec(**{**_fields(spec), "packages": ("gamma",)})
     first = rpm.load(spec, cache, Silent())
     lock.write(lock.make(spec, first), lock.path_of(spec))
-    again = lock.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
+    again = locked.load(spec, lock.read(lock.path_of(spec))[0], cache, Silent())
     assert again.packages == first.packages
     assert [path for path, _ in again.tree.items()] == [path for path, _ in first.tree.items()]
     found = outdated.check(spec, [first.packages[0], *old.packages], cache, Silent())
