@@ -8,6 +8,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import another_python  # noqa: E402
 import house  # noqa: E402
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -47,6 +48,11 @@ def tests(session: nox.Session) -> None:
     """All tests that this machine can run, against built wheels: `nox -s tests -- PATH OR OPTION...`."""
     bin_ = environment(session, "tests", "test")
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    place = ROOT / ".nox" / "tests"
+    built = sorted((place / "wheels").glob("*.whl"))
+    other = another_python.ensure(place / "another", bin_ / "smith", ROOT / "requirements" / "test.txt", built)
+    if other is not None:
+        env["SMITH_TEST_PYTHON"] = str(other)
     session.run(bin_ / "python", "tools/suite.py", *session.posargs, env=env, external=True)
 
 

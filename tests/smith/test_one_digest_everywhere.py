@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,10 @@ def test_on_another_python(project: Path, run_smith: Any, expected: str) -> None
     other = os.environ.get("SMITH_TEST_PYTHON")
     if not other:
         pytest.skip("SMITH_TEST_PYTHON names no other interpreter that has smith installed")
+    version = subprocess.run(
+        [other, "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.strip() != sys.version
     shutil.rmtree(project / "out")
     environment = {**run_smith.environment, "XDG_CACHE_HOME": str(project / "other")}
     environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import shutil
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ def test_metadata_as_zchunk_alone_is_named(load: Any, repository: Any) -> None:
     path.write_text(path.read_text().replace('type="primary"', 'type="primary_zck"'))
     with pytest.raises(InputError, match="names no primary, but as zchunk"):
         load("libdep")
+
+
+@needs_rpmbuild
+def test_what_lies_beside_zchunk_is_taken(load: Any, repository: Any) -> None:
+    root, _ = repository
+    if "--zck" not in subprocess.run(["createrepo_c", "--help"], capture_output=True, text=True, check=True).stdout:
+        pytest.skip("this createrepo_c writes no zchunk")
+    subprocess.run(["createrepo_c", "-q", "--zck", str(root)], check=True, capture_output=True)
+    assert 'type="primary_zck"' in (root / "repodata/repomd.xml").read_text()
+    locations = [item.url for item in load("libdep").inputs if "repodata" in item.url]
+    assert any("primary.xml." in each for each in locations)
+    assert not [each for each in locations if each.endswith(".zck")]
 
 
 @needs_rpmbuild
