@@ -1,7 +1,9 @@
 """checkpoint and restore: what criu is asked for, what is refused, and the real thing where criu works."""
 
 import os
+import select
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +214,12 @@ def working_criu() -> str:
 COUNTING = "n=0; while :; do n=$((n+1)); echo $n > /tmp/n; [ -e /tmp/end ] && exit 7; sleep 0.05; done"
 
 
+def quiet(runner: Any, *arguments: Any) -> None:
+    """Streams that a restore can hand on: the files of a test's own have no name."""
+    null = subprocess.DEVNULL
+    subprocess.run(runner.argv(*arguments), stdin=null, stdout=null, stderr=null, timeout=120, check=True)
+
+
 def test_container_goes_on_where_it_was(
     working_criu: str, runner: Any, bundle: Callable[..., Any], wait_until: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -226,12 +234,7 @@ def test_container_goes_on_where_it_was(
     def count() -> int:
         return int(counter.read_text() or 0) if counter.exists() else 0
 
-    def quiet(*arguments: Any) -> None:
-        """Streams that a restore can hand on: the files of a test's own have no name."""
-        null = subprocess.DEVNULL
-        subprocess.run(runner.argv(*arguments), stdin=null, stdout=null, stderr=null, timeout=120, check=True)
-
-    quiet("run", "-d", "--bundle", made.path, container)
+    quiet(runner, "run", "-d", "--bundle", made.path, container)
     wait_until(lambda: count() > 3)
     runner.ok("checkpoint", "--image-path", tmp_path / "one", "--leave-running", container)
     assert runner.state(container)["status"] == "running"
@@ -239,7 +242,7 @@ def test_container_goes_on_where_it_was(
     assert "container does not exist" in runner("state", container).stderr
     before = count()
     options = ("--image-path", tmp_path / "two", "--bundle", made.path, "--pid-file", tmp_path / "pid")
-    quiet("restore", "--detach", *options, container)
+    quiet(runner, "restore", "--detach", *options, container)
     assert runner.state(container)["status"] == "running"
     assert (tmp_path / "pid").read_text() == str(runner.state(container)["pid"])
     wait_until(lambda: count() > before)
@@ -252,3 +255,98 @@ def test_container_goes_on_where_it_was(
     done = runner("restore", "--image-path", tmp_path / "three", "--bundle", made.path, container)
     assert done.returncode == 7, done.stderr
     assert "container does not exist" in runner("state", container).stderr
+
+
+class Terminal:
+    """The controlling end of a container's terminal."""
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+
+    def ask(self, word: str) -> None:
+        """Type a word, and wait for the container's answer."""
+        os.write(self.master, f"{word}\n".encode())
+        said = b""
+        while f"got:{word}".encode() not in said:
+            ready, _, _ = select.select([self.master], [], [], 60)
+            assert ready, said
+            said += os.read(self.master, 4096)
+
+
+def handed_over(directory: Path, act: Callable[[Path], None]) -> Terminal:
+    """What comes over a console socket while ``act`` runs with its path."""
+    path = directory / "console.sock"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(60)
+        act(path)
+        connection, _ = listener.accept()
+        with connection:
+            _, fds, _, _ = socket.recv_fds(connection, 4096, 4)
+    (master,) = fds
+    return Terminal(master)
+
+
+ANSWERING = "while read word; do echo got:$word; done; exit 5"
+
+
+def test_a_terminal_is_handed_on_and_hooks_of_the_host_run(
+    working_criu: str, runner: Any, bundle: Callable[..., Any], place: Path, tmp_path: Path
+) -> None:
+    made = bundle("sh", "-c", ANSWERING, docker=True, terminal=True)
+    for kind in ("prestart", "createRuntime"):
+        script = f"echo {kind} >> {tmp_path}/hooks"
+        made.config.setdefault("hooks", {})[kind] = [{"path": "/bin/sh", "args": ["sh", "-c", script]}]
+    made.write()
+    container, image = runner.id(), tmp_path / "image"
+    terminal = handed_over(
+        place, lambda path: runner.ok("run", "-d", "--bundle", made.path, "--console-socket", path, container)
+    )
+    terminal.ask("one")
+    runner.ok("checkpoint", "--image-path", image, container)
+    os.close(terminal.master)
+    refused = runner("restore", "-d", "--image-path", image, "--bundle", made.path, container)
+    assert "process.terminal needs --console-socket" in refused.stderr
+    (tmp_path / "hooks").unlink()
+    restore = ("restore", "--image-path", image, "--bundle", made.path)
+    terminal = handed_over(place, lambda path: runner.ok(*restore, "-d", "--console-socket", path, container))
+    assert (tmp_path / "hooks").read_text().split() == ["prestart", "createRuntime"]
+    terminal.ask("two")
+    # In the foreground the command relays it.
+    runner.ok("checkpoint", "--image-path", image, container)
+    os.close(terminal.master)
+    master, slave = os.openpty()
+    with subprocess.Popen(runner.argv(*restore, container), stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        try:
+            Terminal(master).ask("three")
+            os.write(master, b"\x04")
+            assert process.wait(60) == 5
+        finally:
+            process.kill()
+            os.close(master)
+
+
+def test_memory_is_dumped_beforehand(
+    working_criu: str, runner: Any, bundle: Callable[..., Any], wait_until: Callable[..., Any], tmp_path: Path
+) -> None:
+    feature = subprocess.run(
+        [working_criu, "check", "--feature", "mem_dirty_track"], capture_output=True, timeout=120, check=False
+    )
+    if feature.returncode:
+        pytest.skip("criu check: this kernel does not track changed memory")
+    made = bundle("sh", "-c", COUNTING, docker=True)
+    made.write()
+    counter = made.rootfs / "tmp/n"
+    container = runner.id()
+    quiet(runner, "run", "-d", "--bundle", made.path, container)
+    wait_until(lambda: counter.exists() and int(counter.read_text() or 0) > 3)
+    runner.ok("checkpoint", "--pre-dump", "--image-path", tmp_path / "first", container)
+    assert runner.state(container)["status"] == "running"
+    runner.ok("checkpoint", "--parent-path", "../first", "--image-path", tmp_path / "second", container)
+    assert (tmp_path / "second/parent").exists()
+    before = int(counter.read_text())
+    quiet(runner, "restore", "--detach", "--image-path", tmp_path / "second", "--bundle", made.path, container)
+    wait_until(lambda: int(counter.read_text() or 0) > before)
