@@ -280,7 +280,7 @@ def security_modules() -> Answer:
 def checkpoints() -> Answer:
     """Whether there is a criu that is content with the kernel."""
     path = shutil.which("criu")
-    advice = "needed for checkpoint and restore only: install criu 4.2 or newer"
+    advice = "needed for checkpoint and restore only: install a criu that knows this kernel (4.2 knows those of 2025)"
     if not path:
         return Answer("criu", PARTLY, "not in PATH", advice)
     import subprocess
