@@ -61,18 +61,23 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image(rootfs: Path) -> Path:
-    """The same root as `docker save` would write it, named docker.io/library/box:latest."""
+    """The same root as `docker save` would write it, in two images: box, and pause, which waits."""
     digest = subprocess.run(["sha256sum", rootfs], check=True, capture_output=True, text=True).stdout.split()[0]
-    config = {
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
-        "os": "linux",
-        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": ["docker.io/library/box:latest"], "Layers": ["layer.tar"]}]
+    files: dict[str, object] = {}
+    manifest = []
+    for name, command in (("box", ["sh"]), ("pause", ["sleep", "1000"])):
+        files[f"{name}.json"] = {
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+            "os": "linux",
+            "config": {"Env": ["PATH=/bin"], "Cmd": command},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        }
+        tag = f"docker.io/library/{name}:latest"
+        manifest.append({"Config": f"{name}.json", "RepoTags": [tag], "Layers": ["layer.tar"]})
+    files["manifest.json"] = manifest
     path = rootfs.parent / "image.tar"
     with tarfile.open(path, "w") as archive:
-        for name, value in (("config.json", config), ("manifest.json", manifest)):
+        for name, value in files.items():
             data = json.dumps(value).encode()
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
@@ -127,7 +132,9 @@ for name in subuid subgid; do [ -e /etc/$name ] && mount --bind {place}/$name /e
 exec dockerd --config-file {place}/daemon.json $bridge
 """
     with open(place / "log", "w") as log:
-        daemon = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", script], stdout=log, stderr=log)
+        daemon = subprocess.Popen(
+            ["unshare", "--net", "--mount", "sh", "-c", script], stdout=log, stderr=log, cwd=place
+        )
     argv = ["docker", "-H", f"unix://{place}/sock"]
     engine = Engine(argv, dict(os.environ) | {"DOCKER_BUILDKIT": "0"}, place, daemon.pid)
     try:

@@ -1,50 +1,21 @@
 """containerd's runc shim with railcar as its binary, by ctr."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_support import PATIENCE, Engine, talk, until
+from engine_support import Engine, containerd, talk, until
 from engine_support.actions import RESIZE
 
 
 @pytest.fixture(scope="module")
 def ctr(image: Path, place: Path) -> Iterator[Engine]:
-    for program in ("containerd", "ctr", "containerd-shim-runc-v2"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    (place / "config.toml").write_text(f"""
-version = 2
-root = "{place}/root"
-state = "{place}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "{place}/sock"
-""")
-    with open(place / "log", "w") as log:
-        daemon = subprocess.Popen(["containerd", "--config", place / "config.toml"], stdout=log, stderr=log)
+    # The namespace is a group too, above those of its containers.
     namespace = f"railcar-engine-{os.getpid()}"
-    engine = Engine(["ctr", "--address", f"{place}/sock", "--namespace", namespace], dict(os.environ), place)
-    try:
-        until(lambda: daemon.poll() is not None or engine("version").returncode == 0, "containerd to answer")
-        if daemon.poll() is not None:
-            pytest.skip(f"containerd does not start here: {(place / 'log').read_text()[-400:]}")
-        # containerd 2 unpacks by a service that is set up for one snapshotter; --local unpacks as containerd 1 does.
-        local = ["--local"] if "--local" in engine("images", "import", "--help").stdout else []
-        engine.ok("images", "import", *local, "--snapshotter", "native", image)
+    config = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]'
+    with containerd.started(place, config, image, namespace, namespace) as engine:
         yield engine
-        for name in engine("tasks", "ls", "-q").stdout.split():
-            engine("tasks", "rm", "--force", name)
-    finally:
-        daemon.terminate()
-        daemon.wait(timeout=PATIENCE)
-        # The namespace is a group too, above those of its containers.
-        for group in [*Path("/sys/fs/cgroup").glob(f"*/{namespace}"), Path("/sys/fs/cgroup") / namespace]:
-            if group.is_dir():
-                group.rmdir()
 
 
 IMAGE = "docker.io/library/box:latest"

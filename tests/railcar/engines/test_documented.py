@@ -5,7 +5,6 @@ Only what is the reader's own is put in its place: the path of railcar, the imag
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import tomllib
@@ -15,26 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from engine_support import Engine
-
-PAGE = Path(__file__).parents[3] / "packages/railcar/docs/engines.md"
-INSTALLED = "/usr/local/bin/railcar"
-
-
-def blocks(language: str, containing: str) -> list[str]:
-    """The page's code blocks in a language that contain a text."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return [block for block in found if containing in block]
-
-
-def block(language: str, containing: str) -> str:
-    [found] = blocks(language, containing)
-    return found
-
-
-def command(containing: str, runtime: str) -> list[str]:
-    """The words of a command line after its engine's name."""
-    [line] = [line for line in PAGE.read_text().splitlines() if line[:2] in ("$ ", "# ") and containing in line]
-    return shlex.split(line[2:].replace(INSTALLED, runtime))[1:]
+from engine_support.page import INSTALLED, PAGE, block, command
 
 
 @pytest.fixture(scope="session")
