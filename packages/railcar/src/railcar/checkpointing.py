@@ -6,7 +6,7 @@ from railcar import documents, removing, state
 from railcar.cgroups.mounts import mounts_for
 from railcar.criu import messages, options, service
 from railcar.criu.options import Request
-from railcar.errors import RailcarError
+from railcar.errors import RailcarError, errno_text
 from railcar.rootfs import paths
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def directory(path: str) -> None:
     try:
         os.makedirs(path, 0o700, exist_ok=True)
     except OSError as error:
-        raise RailcarError(f"cannot make the directory {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot make the directory {path}: {errno_text(error.errno or 0)}") from None
 
 
 def opened(path: str) -> int:
@@ -46,7 +46,7 @@ def opened(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise RailcarError(f"cannot open the directory {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot open the directory {path}: {errno_text(error.errno or 0)}") from None
 
 
 def failed(what: str, code: int, log: str, message: str = "") -> RailcarError:
@@ -126,7 +126,7 @@ def _dump(program: str, request: Request, wanted: "dict[str, Any]") -> None:
         try:
             child = os.posix_spawn(program, service.argv(program, theirs), os.environ)
         except OSError as error:
-            raise RailcarError(f"cannot execute {program}: {error.strerror}") from None
+            raise RailcarError(f"cannot execute {program}: {errno_text(error.errno or 0)}") from None
         theirs.close()
         kind = messages.PRE_DUMP if request.pre_dump else messages.DUMP
         answer: dict[str, Any] = {}

@@ -7,7 +7,7 @@ in full where it can be imported; it is not imported for a config that is right.
 import os
 
 from railcar import documents
-from railcar.errors import ConfigError
+from railcar.errors import ConfigError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def load(bundle: str, file_name: str = "config.json") -> Loaded:
             f"no {file_name} in the bundle {bundle}{hint}; `railcar spec` writes one: no such file or directory"
         ) from None
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        hint = "" if os.path.isdir(bundle) else f"{bundle} is no directory, as a bundle is: "
+        raise ConfigError(f"cannot read {path}: {hint}{errno_text(error.errno or 0)}") from None
     value = documents.parse(raw, path)
     check(value, path)
     root = value.get("root")

@@ -92,7 +92,7 @@ def refuse(record: "Record", options: Options) -> None:
     if status == "creating":
         raise RailcarError(f"cannot exec in {name}: it is still being created")
     if status == "paused" and not options.ignore_paused:
-        raise RailcarError("cannot exec in a paused container")
+        raise RailcarError(f"cannot exec in a paused container: {name}: resume it first, or give --ignore-paused")
 
 
 class _Execution:

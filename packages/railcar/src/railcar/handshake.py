@@ -75,7 +75,12 @@ class Channel:
 
     def borrow(self) -> int:
         """On the host's side: the descriptor that the child lends, -1 when it is dead. Raises the child's error."""
-        message, fds = receive_fds(self.host, _LONGEST)
+        try:
+            message, fds = receive_fds(self.host, _LONGEST)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            message, fds = receive_fds(self.host, _LONGEST)
         if message[:1] == ERROR:
             raise decode(message[1:])
         return fds[0] if fds else -1
@@ -107,7 +112,8 @@ class Channel:
         try:
             message = self.host.recv(65536)
         except ConnectionResetError:
-            message = b""
+            # It died with a word of ours unread, of which the kernel tells once, before what it had said itself.
+            message = self.host.recv(65536)
         kind, payload = message[:1], message[1:]
         if kind == ERROR:
             raise decode(payload)

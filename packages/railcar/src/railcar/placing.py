@@ -5,7 +5,7 @@ import os
 from ocicommon.linux.process import prlimit, use_all_cpus
 
 from railcar import state
-from railcar.errors import ConfigError, RailcarError, StepError
+from railcar.errors import ConfigError, RailcarError, StepError, errno_text
 from railcar.plan.process import Process, cpu_list
 
 TYPE_CHECKING = False
@@ -171,4 +171,4 @@ def pid_file(path: str, pid: int) -> None:
         state.write(temporary, str(pid).encode(), 0o644)
         os.rename(temporary, path)
     except OSError as error:
-        raise RailcarError(f"cannot write the pid file {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot write the pid file {path}: {errno_text(error.errno or 0)}") from None

@@ -7,7 +7,7 @@ do it.
 
 import os
 
-from railcar.errors import RailcarError
+from railcar.errors import RailcarError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def create(plan: Plan, pid: int) -> None:
             _remove(path)
         if isinstance(error, RailcarError):
             raise
-        raise RailcarError(f"linux.intelRdt: {step}: {error.strerror}") from None
+        raise RailcarError(f"linux.intelRdt: {step}: {errno_text(error.errno or 0)}") from None
 
 
 def _remove(path: str) -> None:
@@ -167,4 +167,6 @@ def update(record: "Record", schemas: "dict[str, Any]") -> None:
         try:
             _write(kept["directory"] + "/schemata", line + "\n")
         except OSError as error:
-            raise RailcarError(f"linux.intelRdt: {line!r} to {kept['directory']}/schemata: {error.strerror}") from None
+            raise RailcarError(
+                f"linux.intelRdt: {line!r} to {kept['directory']}/schemata: {errno_text(error.errno or 0)}"
+            ) from None

@@ -11,7 +11,7 @@ import os
 import time
 
 from railcar import documents, pidfds
-from railcar.errors import ContainerMissing, RailcarError
+from railcar.errors import ContainerMissing, RailcarError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,11 +232,14 @@ class Record:
 
 
 def write(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a small file."""
+    """Write a small file. An OSError names it."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         while data:
             data = data[os.write(fd, data) :]
+    except OSError as error:
+        error.filename = path
+        raise
     finally:
         os.close(fd)
 
@@ -278,7 +281,9 @@ def _make(root: str, container_id: str) -> str:
     except FileExistsError:
         raise _taken(root, container_id) from None
     except OSError as error:
-        raise RailcarError(f"cannot make the state directory {path} (see --root): {error.strerror}") from None
+        raise RailcarError(
+            f"cannot make the state directory {path} (see --root): {errno_text(error.errno or 0)}"
+        ) from None
     return path
 
 
@@ -293,7 +298,9 @@ def find(root: str, container_id: str) -> Record:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise RailcarError(f"cannot read the state of {container_id} in {root}: {error.strerror}") from None
+            raise RailcarError(
+                f"cannot read the state of {container_id} in {root}: {errno_text(error.errno or 0)}"
+            ) from None
     if os.path.isdir(directory):
         return Record(root, container_id, {"id": container_id, "phase": "creating"})
     raise ContainerMissing(container_id, root)
@@ -306,7 +313,7 @@ def all(root: str) -> list[Record]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RailcarError(f"cannot list {root}: {error.strerror}") from None
+        raise RailcarError(f"cannot list {root}: {errno_text(error.errno or 0)}") from None
     found = []
     for name in names:
         try:

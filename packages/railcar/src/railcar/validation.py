@@ -13,7 +13,7 @@ from ocicommon.oci.base import Document
 from ocicommon.runtime import Config
 
 from railcar import config as quick
-from railcar.errors import RailcarError
+from railcar.errors import RailcarError, errno_text
 
 ERROR = "error"
 WARNING = "warning"
@@ -45,7 +45,7 @@ def validate(bundle: str) -> list[Finding]:
     except FileNotFoundError:
         raise RailcarError(f"no config.json in the bundle {bundle}: no such file or directory") from None
     except OSError as error:
-        raise RailcarError(f"cannot read {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot read {path}: {errno_text(error.errno or 0)}") from None
     findings: list[Finding] = []
     try:
         document.parse(content, Config, path)

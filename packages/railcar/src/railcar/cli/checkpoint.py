@@ -8,7 +8,7 @@ from railcar.cli import log
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.criu import options as criu_options
 from railcar.criu.options import Request
-from railcar.errors import UsageError
+from railcar.errors import UsageError, errno_text
 
 _FLAGS = (
     "tcp-established",
@@ -59,7 +59,7 @@ def status(text: str) -> int:
     try:
         mode = fcntl(fd, F_GETFL) & os.O_ACCMODE
     except OSError as error:
-        raise UsageError(f"--status-fd is {fd}, which is no open descriptor: {error.strerror}") from None
+        raise UsageError(f"--status-fd is {fd}, which is no open descriptor: {errno_text(error.errno or 0)}") from None
     if mode == os.O_RDONLY:
         raise UsageError(f"--status-fd is {fd}, which is not open for writing")
     return fd

@@ -8,7 +8,7 @@ from railcar import config, documents, executing, guarded, placing, state, watch
 from railcar.cli import log
 from railcar.cli.creation import preserved
 from railcar.cli.parse import Arguments, Globals, whole_number
-from railcar.errors import ConfigError, RailcarError, UsageError
+from railcar.errors import ConfigError, RailcarError, UsageError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _process(record: state.Record, arguments: Arguments) -> "dict[str, Any]":
         try:
             process: dict[str, Any] = documents.read(path)
         except OSError as error:
-            raise ConfigError(f"cannot read the process file {path}: {error.strerror}") from None
+            raise ConfigError(f"cannot read the process file {path}: {errno_text(error.errno or 0)}") from None
         config.process(process, path)
         if arguments.flag("tty"):
             process["terminal"] = True
@@ -92,8 +92,11 @@ def _process(record: state.Record, arguments: Arguments) -> "dict[str, Any]":
         user = dict(process.get("user") or {})
         user["additionalGids"] = [*(user.get("additionalGids") or ()), *gids]
         process["user"] = user
-    if arguments.text("cwd"):
-        process["cwd"] = arguments.text("cwd")
+    directory = arguments.text("cwd")
+    if directory:
+        if not directory.startswith("/"):
+            raise UsageError(f'--cwd is "{directory}": it must be an absolute path in the container')
+        process["cwd"] = directory
     if arguments.many("env"):
         process["env"] = [*(process.get("env") or ()), *arguments.many("env")]
     if arguments.many("cap"):

@@ -10,6 +10,7 @@ import time
 from _json import encode_basestring_ascii
 
 from railcar.cli.parse import Globals
+from railcar.errors import errno_text
 
 _pending: list[str] = []
 
@@ -82,7 +83,7 @@ def _write_log(options: Globals, level: str, message: str) -> None:
     try:
         fd = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
     except OSError as failure:
-        _print(f"railcar: cannot write the log {options.log}: {failure.strerror}")
+        _print(f"railcar: cannot write the log {options.log}: {errno_text(failure.errno or 0)}")
         return
     try:
         os.write(fd, line.encode())

@@ -1,5 +1,6 @@
 """argv in, exit code out: the one place that turns an error into a message and a code."""
 
+import errno
 import os
 import sys
 
@@ -106,8 +107,13 @@ def _describe(error: OSError) -> str:
 
     if hasattr(error, "call") or error.errno is None:
         return str(error)
-    subject = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-    return subject + errno_text(error.errno)
+    name = os.fsdecode(error.filename) if error.filename else ""
+    hint = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "the filesystem is full: make room, or have the state elsewhere by --root: "
+    elif error.errno == errno.ENOENT and name.startswith("/proc/") and not os.path.exists("/proc/self"):
+        hint = "/proc is not mounted: "
+    return (f"{name}: " if name else "") + hint + errno_text(error.errno)
 
 
 def main(archived: bool = True) -> None:

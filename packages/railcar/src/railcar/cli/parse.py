@@ -95,6 +95,8 @@ def parse_globals(argv: list[str], default_root: str) -> "tuple[Globals, list[st
         raise UsageError(f'--log-format is "{result.log_format}": it can be text or json')
     if result.cgroup_manager not in ("cgroupfs", "systemd", "disabled"):
         raise UsageError(f'--cgroup-manager is "{result.cgroup_manager}": it can be cgroupfs, systemd or disabled')
+    if result.rootless not in ("true", "false", "auto", "1", "0"):
+        raise UsageError(f'--rootless is "{result.rootless}": it can be true, false or auto')
     return result, rest
 
 
@@ -157,7 +159,7 @@ def _options(
         if found is None and not word.startswith("--") and len(name) > 1 and name[0] in known:
             found, value, equals, position = _cluster(known, name, word, values, argv, position, where)
         if found is None:
-            raise UsageError(f"{where}: there is no option {word.partition('=')[0]}; `{_helper(where)}` lists them")
+            raise UsageError(f"{where}: there is no option {_unknown(word, options)}; `{_helper(where)}` lists them")
         if found.kind == "flag":
             values[found.name] = _truth(found, value) if equals else True
             continue
@@ -173,6 +175,15 @@ def _options(
         else:
             values[found.name] = value
     return values, rest
+
+
+def _unknown(word: str, options: "tuple[Option, ...]") -> str:
+    """The word without its value, and what was perhaps meant."""
+    from railcar.spelling import nearly
+
+    given = word.partition("=")[0]
+    near = [option.name for option in options if not option.hidden and nearly(given.lstrip("-"), option.name)]
+    return given + (f" (perhaps --{' or --'.join(near)}?)" if near else "")
 
 
 def _cluster(

@@ -5,7 +5,7 @@ import os
 from railcar import documents, specimen
 from railcar.cgroups import layout
 from railcar.cli.parse import Arguments, Globals
-from railcar.errors import RailcarError
+from railcar.errors import RailcarError, errno_text
 from railcar.versions import SPEC_VERSION
 
 
@@ -21,7 +21,7 @@ def run(options: Globals, arguments: Arguments) -> int:
     except FileExistsError:
         raise RailcarError(f"File {path} exists. Remove it first, or choose another directory by --bundle") from None
     except OSError as error:
-        raise RailcarError(f"cannot write {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot write {path}: {errno_text(error.errno or 0)}") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(documents.indented(config) + "\n")
     return 0

@@ -7,7 +7,7 @@ from railcar import documents, state
 from railcar.cgroups.update import update as change
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.cli.pause import group_of
-from railcar.errors import ConfigError, RailcarError, UsageError
+from railcar.errors import ConfigError, RailcarError, UsageError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def from_file(path: str) -> "dict[str, Any]":
         text = sys.stdin.buffer.read() if path == "-" else None
         found = documents.read(path) if text is None else documents.parse(text, "standard input")
     except OSError as error:
-        raise RailcarError(f"cannot read the resources in {path}: {error.strerror}") from None
+        raise RailcarError(f"cannot read the resources in {path}: {errno_text(error.errno or 0)}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: the resources must be an object, as linux.resources in config.json is")
     return found
