@@ -61,6 +61,8 @@ def test_missing_member_is_placed_at_its_object() -> None:
         ("7", "config.json:1:1: expected an object, got 7"),
         (b'{"a": "\xff"}', "config.json:1:8: not UTF-8 text"),
         ("[" * 200_000, "config.json:1:1: nested too deeply"),
+        ('{"a": 1e400}', "config.json:1:7: not JSON: 1e400 is no JSON number"),
+        ('{"a": ' + "9" * 5000 + "}", "config.json:1:1: a number has too many digits"),
     ],
 )
 def test_bad_json_is_one_sentence(text: str | bytes, message: str) -> None:

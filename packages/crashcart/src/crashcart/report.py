@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ocicommon.printable import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,11 +13,6 @@ if TYPE_CHECKING:
 verbose = False
 #: Where remarks go instead, in a process that has no standard error of the user's.
 through: Callable[[str], None] | None = None
-
-
-def printable(text: str) -> str:
-    """Without what would steer a terminal: names and messages may be a container's own."""
-    return "".join(char if char == "\n" or char.isprintable() or "\udc80" <= char <= "\udcff" else "?" for char in text)
 
 
 def say(message: str) -> None:

@@ -1,6 +1,7 @@
 """Loads JSON documents into the specifications' models, with errors that a person can act on."""
 
 import json
+import math
 import os
 from typing import Any, TypeVar
 
@@ -68,11 +69,17 @@ def _json(text: str, name: str) -> Any:
         offset = text.find(word)
         raise json.JSONDecodeError(f"{word} is no JSON number", text, offset)
 
+    def number(word: str) -> Any:
+        value = float(word)
+        return constant(word) if math.isinf(value) else value
+
     try:
-        return json.loads(text, object_pairs_hook=members, parse_constant=constant)
+        return json.loads(text, object_pairs_hook=members, parse_constant=constant, parse_float=number)
     except json.JSONDecodeError as error:
         what = error.msg[0].lower() + error.msg[1:] if error.msg[:1] != "N" else error.msg
         raise InvalidDocument(name, [Problem(error.lineno, error.colno, "", f"not JSON: {what}")]) from None
+    except ValueError:  # the interpreter's limit on the digits of an integer
+        raise InvalidDocument(name, [Problem(1, 1, "", "a number has too many digits")]) from None
     except RecursionError:
         raise InvalidDocument(name, [Problem(1, 1, "", "nested too deeply")]) from None
     except _Repeated:

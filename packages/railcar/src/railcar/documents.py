@@ -30,11 +30,18 @@ def _constant(name: str) -> "Any":
     raise ConfigError(f"{name} is not a JSON value")
 
 
+def _number(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ConfigError(f"{text[:40]} is too large a number")
+    return value
+
+
 class _Context:
     strict = True
     object_hook = None
     object_pairs_hook = staticmethod(_object)
-    parse_float = float
+    parse_float = staticmethod(_number)
     parse_int = int
     parse_constant = staticmethod(_constant)
     memo: "dict[str, str]" = {}  # noqa: RUF012 - the scanner of some versions reads it

@@ -233,7 +233,8 @@ def _follow(result: Result, pid: int, output: int, timeout: int | None, started:
     finally:
         os.close(pidfd)
     _, status = os.waitpid(pid, 0)
-    while part := _drain(output):
+    # No longer than there is something to keep: what it left behind may write for ever.
+    while len(gathered) < _KEPT_OUTPUT and (part := _drain(output)):
         gathered = (gathered + part)[:_KEPT_OUTPUT]
     result.output = gathered
     result.status = os.waitstatus_to_exitcode(status)

@@ -116,6 +116,12 @@ def _capabilities(text: str, value: dict[str, Any]) -> list[Finding]:
     return findings
 
 
+def _of(value: Any, key: str, kind: type) -> Any:
+    """A member, or an empty one where it is missing or of another type, which the models have told."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, kind) else kind()
+
+
 def _path_of(text: str, sentence: str) -> positions.Path:
     """The member that an error sentence begins with or names, as far as the document has it."""
     best: positions.Path = ()
@@ -156,7 +162,7 @@ def _here(text: str, value: dict[str, Any], bundle: str, told: set[str]) -> list
         if not os.path.isdir(rootfs):
             raise RailcarError(f"root.path is {given['path']}, and {rootfs} is not a directory")
 
-    linux = value.get("linux") or {}
+    linux = _of(value, "linux", dict)
     attempt(lambda: quick.check(value, "config.json"))
     attempt(root)
     attempt(lambda: namespaces.plan(value, False))
@@ -173,9 +179,9 @@ def _here(text: str, value: dict[str, Any], bundle: str, told: set[str]) -> list
                 raise RailcarError(str(error)) from None
 
         attempt(compiled)
-    for index, mount in enumerate(value.get("mounts") or []):
+    for index, mount in enumerate(_of(value, "mounts", list)):
         source = mount.get("source") if isinstance(mount, dict) else None
-        options = mount.get("options") or [] if isinstance(mount, dict) else []
+        options = _of(mount, "options", list)
         if isinstance(source, str) and ("bind" in options or "rbind" in options):
             found = os.path.join(bundle, source)
             if not os.path.exists(found):

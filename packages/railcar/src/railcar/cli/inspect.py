@@ -2,6 +2,8 @@
 
 import sys
 
+from ocicommon.printable import printable
+
 from railcar import documents, inspection, state
 from railcar.cli.parse import Arguments, Globals
 
@@ -12,5 +14,5 @@ def run(options: Globals, arguments: Arguments) -> int:
     if arguments.flag("json"):
         sys.stdout.write(documents.indented(found) + "\n")
     else:
-        sys.stdout.write("\n".join(inspection.lines(found)) + "\n")
+        sys.stdout.write(printable("\n".join(inspection.lines(found))) + "\n")
     return 0

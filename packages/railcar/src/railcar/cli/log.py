@@ -61,6 +61,10 @@ def _steps(options: "Globals | None") -> None:
 
 
 def _print(message: str) -> None:
+    if not message.isprintable():
+        from ocicommon.printable import printable
+
+        message = printable(message)
     try:
         os.write(2, (message + "\n").encode("utf-8", "surrogateescape"))
     except OSError:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from ocicommon.printable import printable
+
 from railcar import documents, state
 from railcar.cli.list import table
 from railcar.cli.parse import Arguments, Globals
@@ -79,5 +81,5 @@ def run(options: Globals, arguments: Arguments) -> int:
         sys.stdout.write(documents.compact(pids) + "\n")
         return 0
     text = host_ps(arguments.positional[1:] or ["-ef"])
-    sys.stdout.write(own_ps(pids) if text is None else select(text, set(pids)))
+    sys.stdout.write(printable(own_ps(pids) if text is None else select(text, set(pids))))
     return 0

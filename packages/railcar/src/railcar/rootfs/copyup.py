@@ -17,6 +17,8 @@ def copy(source: int, target: int, step: str) -> None:
         _directory(_readable(source, "."), _readable(target, "."))
     except OSError as error:
         raise StepError(step, "tmpcopyup", error.errno or 0, str(error.filename or "")) from error
+    except RecursionError:
+        raise StepError(step, "tmpcopyup", hint="the image's directories are nested too deeply") from None
 
 
 def _readable(fd: int, name: str) -> int:
