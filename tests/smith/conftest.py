@@ -217,3 +217,24 @@ def read_image() -> Callable[[Path], ReadImage]:
         return ReadImage(index, manifest, config, layers, files)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def elf_files() -> list[str]:
+    """The real paths of this machine's own ELF files, those of the common folders first."""
+    folders = ("/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64")
+    listed = [os.path.join(folder, name) for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
+    # plugins lie deeper, and find what they need by other rules of their own
+    deeper = [str(path) for path in Path("/usr/lib").glob("*/*/**/*.so*")]
+    found: dict[str, None] = {}
+    for name in (*sorted(listed), *sorted(deeper)):
+        path = os.path.realpath(name)
+        if path in found or not os.path.isfile(path):
+            continue
+        try:
+            with open(path, "rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    found[path] = None
+        except OSError:
+            continue
+    return list(found)

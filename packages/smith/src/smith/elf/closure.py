@@ -70,6 +70,14 @@ class Linker:
                 self._elves[real] = read(node.content, f"/{real}")
         return self._elves[real]
 
+    def names(self, real: str) -> set[str]:
+        """What a loader that has loaded the ELF file at `real` meets without a search; musl's looks at no soname."""
+        elf = self.elf(real)
+        names = {real.rpartition("/")[2]}
+        if elf is not None and elf.soname and not search.is_musl(self._as_library(elf).interpreter):
+            names.add(elf.soname)
+        return names
+
     def closure(self, roots: Iterable[str], *, provided: Iterable[str] = ()) -> Closure:
         """Load each of `roots` (tree paths) by itself. `provided` are sonames that whoever loads a plugin has already.
 
@@ -86,9 +94,8 @@ class Linker:
         for real in dict.fromkeys(mains):
             self._load(real, result, missing, seen)
         known = set(provided)
-        for path, elf in result.files.items():
-            known.add(elf.soname)
-            known.add(path.rpartition("/")[2])
+        for path in result.files:
+            known |= self.names(path)
         result.missing = [each for key, each in missing.items() if each.name not in known]
         return result
 
@@ -96,9 +103,10 @@ class Linker:
         elf = self.elf(real)
         if elf is None:
             return
-        main = Loaded(f"/{real}", real, elf, None, {elf.soname, real.rpartition("/")[2]})
-        if not elf.interpreter and elf.dynamic:
-            main.elf = self._as_library(elf)
+        main = Loaded(f"/{real}", real, self._as_library(elf))
+        musl = search.is_musl(main.elf.interpreter)
+        if not musl:
+            main.names |= self.names(real)
         loaded: dict[str, Loaded] = {real: main}
         names: dict[str, Loaded] = dict.fromkeys(main.names, main)
         result.files[real] = elf
@@ -151,14 +159,20 @@ class Linker:
                     known = loaded[there] = Loaded(path, there, found, requester)
                     result.files[there] = found
                     pending.append(known)
-                    if found.soname:
+                    if found.soname and not musl:
                         names.setdefault(found.soname, known)
                     if self._only_configured(path, main):
                         result.configured_only.append(path)
-                names[name] = known
+                # musl knows an object by the one name that a search found it by, whatever its soname is
+                if not musl or not known.names:
+                    names[name] = known
+                    if "/" not in name:
+                        known.names.add(name)
 
     def _as_library(self, elf: Elf) -> Elf:
         """A library looked at by itself is loaded by some program: take the loader that this libc has."""
+        if elf.interpreter:
+            return elf
         musl = any(name.startswith("libc.musl-") for name in elf.needed) or (
             "libc.so" in elf.needed and self.tree.resolve("lib/libc.so") is None
         )

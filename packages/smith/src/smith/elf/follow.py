@@ -111,10 +111,8 @@ def _script(selection: Selection, path: str) -> None:
 def _judge(selection: Selection, linker: Linker, missing: Iterable[Missing]) -> None:
     known: set[str] = set()
     for path in selection.chosen:
-        elf = linker.elf(path)
-        if elf is not None:
-            known.add(elf.soname)
-            known.add(path.rpartition("/")[2])
+        if linker.elf(path) is not None:
+            known |= linker.names(path)
     lacking: list[Missing] = []
     for each in missing:
         name = each.name

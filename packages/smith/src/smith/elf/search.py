@@ -11,7 +11,7 @@ from smith.globs import match
 from smith.tree import Tree
 
 MUSL_DEFAULT = ("/lib", "/usr/local/lib", "/usr/lib")
-MUSL_OWN = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.(?:so|musl-.*)(?:\..*)?")
+MUSL_OWN = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\..*")
 HWCAPS = {
     62: ("x86-64-v4", "x86-64-v3", "x86-64-v2"),
     21: ("power10", "power9"),
@@ -121,6 +121,11 @@ class System:
         )
         return tuple(folder for folder in expanded.split(":") if folder.startswith("/"))
 
+    def expand_as_musl(self, text: str, loaded: Loaded) -> tuple[str, ...]:
+        """As `expand`, for musl: it knows $ORIGIN alone, and a run path with any other variable counts for nothing."""
+        expanded = re.sub(r"\$(?:ORIGIN|\{ORIGIN\})", lambda _: loaded.origin, text)
+        return () if "$" in expanded else tuple(folder for folder in expanded.split(":") if folder.startswith("/"))
+
 
 def is_musl(interpreter: str) -> bool:
     """By the loader's name."""
@@ -162,7 +167,7 @@ def _musl(system: System, requester: Loaded, main: Loaded, library_path: tuple[s
     while walker is not None:
         text = walker.elf.runpath if walker.elf.runpath is not None else walker.elf.rpath
         if text is not None:
-            yield from system.expand(text, walker)
+            yield from system.expand_as_musl(text, walker)
         walker = walker.loader
     yield from system.musl_path(main.elf.interpreter)
 
