@@ -43,6 +43,10 @@ def demo(session: nox.Session) -> None:
     session.run(bin_ / "python", "tools/demonstration.py", *session.posargs, external=True)
 
 
+#: What is tested once more without the snapshot that root's commands start from.
+WITHOUT_SNAPSHOT = ("tests/railcar/test_lifecycle.py", "tests/railcar/test_exec.py")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that this machine can run, against built wheels: `nox -s tests -- PATH OR OPTION...`."""
@@ -54,6 +58,10 @@ def tests(session: nox.Session) -> None:
     if other is not None:
         env["SMITH_TEST_PYTHON"] = str(other)
     session.run(bin_ / "python", "tools/suite.py", *session.posargs, env=env, external=True)
+    if not session.posargs:
+        # As every user but root has it: from the interpreter's own start.
+        env["RAILCAR_SNAPSHOT"] = "0"
+        session.run(bin_ / "python", "tools/suite.py", *WITHOUT_SNAPSHOT, env=env, external=True)
 
 
 @nox.session

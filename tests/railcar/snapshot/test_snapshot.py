@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,31 @@ def test_a_caller_that_uses_posix_spawn_is_served(made: Any) -> None:
     argv = made.program("--version")
     child = os.posix_spawn(argv[0], argv, {})
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("limit", [resource.RLIMIT_DATA, resource.RLIMIT_AS])
+def test_a_caller_with_little_room_gets_the_interpreter(made: Any, limit: int) -> None:
+    """Whether the picture and the command have room cannot be known before, and there is no way back later."""
+    program = made.program("--version")
+    argv = ["/bin/sh", "-c", f'ulimit -S -{"d" if limit == resource.RLIMIT_DATA else "v"} 60000 && exec "$@"', "sh"]
+    assert subprocess.run([*argv, *program], check=False).returncode == 99
+    done = subprocess.run([*argv, made.command, "--version"], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_refusal_is_reconsidered_after_an_hour(made: Any) -> None:
+    """What was in the way may have passed, and nobody would think of `railcar setup`."""
+    record = made.snapshot / "record"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([lines[0], "the disk was full", *lines[2:]]) + "\n")
+    (made.snapshot / "railcar").unlink()
+    made("--version")
+    assert record.read_text().splitlines()[1] == "the disk was full"
+    assert "the disk was full" in made("doctor").stdout
+    past = time.time() - 3700
+    os.utime(record, (past, past))
+    made("--version")
+    assert record.read_text().splitlines()[1] == "made"
 
 
 def test_variable_and_options_turn_it_off(made: Any) -> None:

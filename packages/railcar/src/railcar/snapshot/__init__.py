@@ -42,12 +42,12 @@ def obstacle() -> str:
 
 
 def due() -> bool:
-    """Whether this start should make a snapshot: none of this boot and of these files was made, refused or declined."""
+    """Whether this start should make a snapshot: none of this boot and these files was made, or refused lately."""
     if obstacle():
         return False
     from railcar.snapshot import record
 
-    return not record.declined() and not record.read()
+    return not record.declined() and not record.stands()
 
 
 def status() -> str:

@@ -1,11 +1,13 @@
 """What a snapshot is bound to, and what became of it: a small text file beside it.
 
 The boot (and with it kernel, processor and vdso), and every file whose content is in the memory: each by device, inode,
-size and times. A snapshot that was refused is recorded as well, so that it is not tried again at each start.
+size and times. A snapshot that was refused is recorded as well, so that it is not tried again at each start: what was
+in the way may pass (a full disk, a maker that was killed), so it is tried again after an hour.
 """
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 
 from railcar import archive, snapshot
@@ -14,6 +16,7 @@ MADE = "made"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _NAME = "record"
 _OFF = "off"
+_REFUSED_FOR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,18 @@ def read() -> str:
     except (OSError, ValueError, IndexError):
         return ""
     return said
+
+
+def stands() -> bool:
+    """Whether the record still holds: that a snapshot was made, always; why none could be, for an hour."""
+    said = read()
+    if said in ("", MADE):
+        return said == MADE
+    try:
+        written = os.stat(os.path.join(snapshot.DIRECTORY, _NAME)).st_mtime
+    except OSError:
+        return False
+    return 0 <= time.time() - written < _REFUSED_FOR
 
 
 def write(said: str, files: list[Identity], directory: int) -> None:

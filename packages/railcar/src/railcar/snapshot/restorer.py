@@ -61,6 +61,22 @@ _CHECK_BOOT: "Rows" = [
     ("jne slow", "?75 slow"),
 ]
 
+#: With less than 64 MiB of these the picture or the command may not have room, and there is no way back from a command.
+_RLIMIT_DATA, _RLIMIT_AS = 2, 9
+
+_CHECK_LIMITS: "Rows" = [
+    row
+    for number in (_RLIMIT_DATA, _RLIMIT_AS)
+    for row in (
+        ("mov eax, 97", "b8 61 00 00 00"),  # getrlimit
+        (f"mov edi, {number}", f"bf {number:02x} 00 00 00"),
+        ("lea rsi, [r15-256]", "49 8d b7 00 ff ff ff"),
+        ("syscall", "0f 05"),
+        ("cmp qword ptr [r15-256], 0x4000000", "49 81 bf 00 ff ff ff 00 00 00 04"),
+        ("jb slow", "?72 slow"),
+    )
+]
+
 _OPEN_FILES: "Rows" = [
     ("mov ebx, OFFSET files", "bb &files:4"),
     ("lea r13, [r15-1024]", "4d 8d af 00 fc ff ff"),  # the descriptors, four bytes each
@@ -230,6 +246,7 @@ _SLOW: "Rows" = [
 ROWS = [
     *_CHECK_INTERPRETER,
     *_CHECK_BOOT,
+    *_CHECK_LIMITS,
     *_OPEN_FILES,
     *_MAP_REGIONS,
     *_FILL_STACK,
