@@ -171,7 +171,8 @@ def _check_parent(request: Request) -> None:
         return
     if os.path.isabs(request.parent):
         raise RailcarError(f"--parent-path {request.parent}: it has to be relative to --image-path")
-    if not os.path.isdir(os.path.join(request.image, request.parent)):
+    # The directory of this image may not be there yet.
+    if not os.path.isdir(os.path.normpath(os.path.join(request.image, request.parent))):
         raise RailcarError(f"--parent-path {request.parent}: there is no such directory, seen from {request.image}")
 
 
