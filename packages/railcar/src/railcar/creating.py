@@ -4,14 +4,13 @@ import os
 
 from ocicommon.linux.process import pidfd_send_signal
 
-from railcar import birth, config, documents, handshake, inside, placing, state, tracing
+from railcar import birth, config, documents, equipping, handshake, inside, placing, state, tracing
 from railcar.cgroups import driver
 from railcar.cgroups.create import create as make_group
 from railcar.errors import ConfigError, RailcarError
 from railcar.job import Job
-from railcar.plan import seccomp as seccomp_plan
-from railcar.plan.container import Options, Plans, plan, plan_filter
-from railcar.rootfs import build, sources
+from railcar.plan.container import Options, Plans, plan
+from railcar.rootfs import sources
 from railcar.versions import SPEC_VERSION
 
 TYPE_CHECKING = False
@@ -62,7 +61,7 @@ def create(root: str, container_id: str, bundle: str, options: Options, relay: b
         return creation.run(relay)
     except BaseException as error:
         creation.undo()
-        raise creation.explained(error) from None
+        raise error from None
 
 
 class _Creation:
@@ -117,7 +116,7 @@ class _Creation:
         job.joins_later = alone and plans.cgroup is not None and plans.cgroup.mode == "v1" and not plans.cgroup.unit
         if plans.cgroup is not None and not job.joins_later:
             self._make_group(plans.cgroup)
-        ours = self._equip(job, relay)
+        ours = equipping.equip(job, plans, options, record, self.group, self.late, relay)
         tracing.mark("sources")
         cgroup_fd = self.group.clone_fd if self.group is not None else -1
         self.born = birth.clone(
@@ -142,73 +141,6 @@ class _Creation:
         self.record.data["cgroup"] = group.record()
         tracing.mark("cgroups")
         return group
-
-    def _equip(self, job: Job, relay: bool) -> "Any":
-        """Open and build all that the child will need; our end of a relayed terminal, or None."""
-        plans, options, record = self.plans, self.options, self.record
-        value = plans.loaded.value
-        linux = value.get("linux") or {}
-        job.opened = birth.open_paths(plans.namespaces)
-        job.process = plans.process
-        job.late = self.late
-        job.builder = build.Builder(plans.rootfs, sources.open_sources(plans.rootfs))
-        if self.late is not None:
-            job.opened = self.late.without_pid(job.opened)
-            job.builder.proc_option = self.late.proc_option
-        if self.group is not None:
-            job.task_fds = list(self.group.task_fds)
-        job.memory_last = self._memory_last()
-        job.create_hooks = plans.hooks.get("createContainer") or []
-        job.start_hooks = plans.hooks.get("startContainer") or []
-        if not options.no_new_keyring:
-            job.keyring = f"_ses.{record.container_id}"
-        job.emulated = os.path.exists("/proc/sys/fs/binfmt_misc/status")
-        if linux.get("memoryPolicy"):
-            job.memory_policy = placing.memory_policy(linux["memoryPolicy"])
-        ours = None
-        process = plans.process
-        if process is not None:
-            first = 3 + options.preserve
-            job.go = record.make_fifo(state.GO_FIFO, first)
-            job.reply = record.make_fifo(state.REPLY_FIFO, first)
-            if process.label:
-                job.proc = placing.procfs(first)
-            job.init = options.init
-            if not job.filter_later:
-                self._arm(job)
-            if process.terminal:
-                from railcar import console
-
-                if options.console:
-                    job.terminal = placing.terminal(options.console)
-                elif options.console_socket:
-                    job.console = console.connect(options.console_socket)
-                elif relay:
-                    ours, job.console = console.pair()
-            if job.filter is not None and job.filter.listener:
-                from railcar import console, listening
-
-                job.listener = console.connect(job.filter.listener, seccomp_plan.NO_AGENT)
-                job.state = listening.state(record, job.filter)
-        _preload(job)
-        return ours
-
-    def _arm(self, job: Job) -> None:
-        """The filter, and the stub that may load it."""
-        plan_filter(self.plans)
-        job.filter = self.plans.filter
-        job.build_stub("user" in self.plans.namespaces.types)
-
-    def _memory_last(self) -> bool:
-        """Whether the child may join its v1 memory group as the last thing.
-
-        Not where the memory of set-up is the container's: copies into a tmpfs, the container's own hooks. Nor with a
-        new cgroup namespace, whose root is where its maker is.
-        """
-        plans = self.plans
-        copies = any("tmpcopyup" in (mount.get("options") or ()) for mount in plans.loaded.value.get("mounts") or ())
-        own = bool(plans.hooks.get("createContainer")) or copies or "cgroup" in plans.namespaces.types
-        return not own and plans.cgroup is not None and "memory" in plans.cgroup.paths
 
     def _close_child_ends(self, job: Job) -> None:
         job.builder.sources.close()
@@ -242,7 +174,7 @@ class _Creation:
             channel.go(fds=group.task_fds)
             group.close()
         if job.filter_later:
-            self._arm(job)
+            equipping.arm(job, plans)
             tracing.mark("filter")
         state.write(record.path(state.CONFIG), plans.loaded.raw)
         record.draft()
@@ -345,9 +277,6 @@ class _Creation:
                 return f": out of memory (its cgroup used {used} of {most} bytes: raise linux.resources.memory.limit)"
         return ""
 
-    def explained(self, error: BaseException) -> BaseException:
-        return error
-
     def undo(self) -> None:
         """Kill, remove: each part as far as it came."""
         from railcar import removing
@@ -375,20 +304,3 @@ class _Creation:
                 pass
         removing.remove_closure(self.record)
         removing.remove_directory(self.record.directory)
-
-
-def _preload(job: Job) -> None:
-    """Import what the child will use: after pivot_root an import would run the container's code (see lockdown)."""
-    wanted = ["fcntl", "railcar.console"]
-    if job.create_hooks or job.start_hooks:
-        wanted.append("railcar.hooks")
-    if job.filter is not None or job.filter_later:
-        wanted += ["ocicommon.linux.seccomp", "ocicommon.linux.sockets"]
-    if job.listener is not None:
-        wanted.append("railcar.listening")
-    if job.keyring:
-        wanted.append("ocicommon.linux.keyring")
-    if job.memory_policy is not None:
-        wanted.append("ocicommon.linux.scheduling")
-    for name in wanted:
-        __import__(name)
