@@ -110,6 +110,11 @@ class Runner:
         assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def quiet(self, *arguments: str | Path) -> None:
+        """Run a command that must succeed, with streams that a restore can hand on: files of a test have no name."""
+        null = subprocess.DEVNULL
+        subprocess.run(self.argv(*arguments), stdin=null, stdout=null, stderr=null, timeout=120, check=True)
+
     def out(self, bundle: Bundle, *options: str, **keywords: Any) -> str:
         """What the bundle's program says in a foreground run that must succeed."""
         return self.ok("run", *options, "--bundle", bundle.path, self.id(), **keywords)
@@ -208,3 +213,16 @@ def leftovers(runner: Runner) -> list[str]:
         if runner.prefix.encode() in command or str(runner.root).encode() in command:
             found.append(f"{process.name}: {command!r}")
     return found
+
+
+@pytest.fixture
+def working_criu() -> str:
+    path = shutil.which("criu")
+    if not path:
+        pytest.skip("criu is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("criu needs root")
+    checked = subprocess.run([path, "check"], capture_output=True, text=True, timeout=120, check=False)
+    if checked.returncode != 0:
+        pytest.skip(f"criu check: {checked.stderr.strip() or checked.stdout.strip()}")
+    return path

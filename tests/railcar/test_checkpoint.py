@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable
@@ -65,6 +64,20 @@ def test_plan_of_a_pre_dump_and_of_the_dump_after_it() -> None:
     assert not any(key.startswith("mnt[") for key in first["external"])
     second = dumped({}, request(parent="../first", empty_network=True))
     assert (second["track_mem"], second["parent_img"], second["empty_ns"]) == (True, "../first", 0x40000000)
+
+
+def test_network_of_the_hosts_hooks_is_theirs() -> None:
+    for kind, mask in (("prestart", 0x40000000), ("createRuntime", 0x40000000), ("poststop", None)):
+        assert dumped({"hooks": {kind: [{"path": "/x"}]}}, request()).get("empty_ns") == mask
+        assert restored({"hooks": {kind: [{"path": "/x"}]}}, request()).get("empty_ns") == mask
+
+
+def test_file_of_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for_all = tmp_path / "runc.conf"
+    for_all.touch()
+    monkeypatch.setattr(options, "SETTINGS", (str(tmp_path / "railcar.conf"), str(for_all)))
+    assert dumped({}, request())["config_file"] == str(for_all)
+    assert dumped(CONFIG, request())["config_file"] == "/etc/criu/own.conf"
 
 
 def test_plan_of_a_lazy_dump() -> None:
@@ -198,26 +211,7 @@ def test_refusals_are_clear(runner: Any, bundle: Callable[..., Any], tmp_path: P
     assert "container does not exist" in runner("state", container).stderr
 
 
-@pytest.fixture
-def working_criu() -> str:
-    path = shutil.which("criu")
-    if not path:
-        pytest.skip("criu is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("criu needs root")
-    checked = subprocess.run([path, "check"], capture_output=True, text=True, timeout=120, check=False)
-    if checked.returncode != 0:
-        pytest.skip(f"criu check: {checked.stderr.strip() or checked.stdout.strip()}")
-    return path
-
-
 COUNTING = "n=0; while :; do n=$((n+1)); echo $n > /tmp/n; [ -e /tmp/end ] && exit 7; sleep 0.05; done"
-
-
-def quiet(runner: Any, *arguments: Any) -> None:
-    """Streams that a restore can hand on: the files of a test's own have no name."""
-    null = subprocess.DEVNULL
-    subprocess.run(runner.argv(*arguments), stdin=null, stdout=null, stderr=null, timeout=120, check=True)
 
 
 def test_container_goes_on_where_it_was(
@@ -234,7 +228,7 @@ def test_container_goes_on_where_it_was(
     def count() -> int:
         return int(counter.read_text() or 0) if counter.exists() else 0
 
-    quiet(runner, "run", "-d", "--bundle", made.path, container)
+    runner.quiet("run", "-d", "--bundle", made.path, container)
     wait_until(lambda: count() > 3)
     runner.ok("checkpoint", "--image-path", tmp_path / "one", "--leave-running", container)
     assert runner.state(container)["status"] == "running"
@@ -242,7 +236,7 @@ def test_container_goes_on_where_it_was(
     assert "container does not exist" in runner("state", container).stderr
     before = count()
     options = ("--image-path", tmp_path / "two", "--bundle", made.path, "--pid-file", tmp_path / "pid")
-    quiet(runner, "restore", "--detach", *options, container)
+    runner.quiet("restore", "--detach", *options, container)
     assert runner.state(container)["status"] == "running"
     assert (tmp_path / "pid").read_text() == str(runner.state(container)["pid"])
     wait_until(lambda: count() > before)
@@ -341,12 +335,12 @@ def test_memory_is_dumped_beforehand(
     made.write()
     counter = made.rootfs / "tmp/n"
     container = runner.id()
-    quiet(runner, "run", "-d", "--bundle", made.path, container)
+    runner.quiet("run", "-d", "--bundle", made.path, container)
     wait_until(lambda: counter.exists() and int(counter.read_text() or 0) > 3)
     runner.ok("checkpoint", "--pre-dump", "--image-path", tmp_path / "first", container)
     assert runner.state(container)["status"] == "running"
     runner.ok("checkpoint", "--parent-path", "../first", "--image-path", tmp_path / "second", container)
     assert (tmp_path / "second/parent").exists()
     before = int(counter.read_text())
-    quiet(runner, "restore", "--detach", "--image-path", tmp_path / "second", "--bundle", made.path, container)
+    runner.quiet("restore", "--detach", "--image-path", tmp_path / "second", "--bundle", made.path, container)
     wait_until(lambda: int(counter.read_text() or 0) > before)

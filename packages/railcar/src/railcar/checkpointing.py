@@ -29,7 +29,10 @@ def program(wanted: str = "") -> str:
         path = os.path.join(directory or ".", wanted or "criu")
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
-    raise RailcarError(f"{wanted or 'criu'} is not in PATH: checkpoint and restore need the criu program")
+    raise RailcarError(
+        f"{wanted or 'criu'} is not in PATH: checkpoint and restore need the criu program: "
+        "install criu, or name it by --criu"
+    )
 
 
 def directory(path: str) -> None:

@@ -1,6 +1,7 @@
 """`restore`: a container out of criu's image. The root and the cgroup are made here, all else is criu's."""
 
 import os
+from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from ocicommon.linux import mounts
 from ocicommon.linux.namespaces import CLONE_NEWNS, unshare
@@ -56,6 +57,7 @@ def restore(
         raise ConfigError("process.terminal needs --console-socket, since this command does not stay to relay it")
     creation = creating._Creation(root, container_id, plans, options)
     handing = _Handing(creation, options.console_socket)
+    pid = 0
     lock = state.claim(root, container_id)
     try:
         record = creation.record
@@ -82,6 +84,9 @@ def restore(
         placing.pid_file(options.pid_file, pid)
         os.close(lock)
     except BaseException:
+        if pid:
+            os.kill(pid, SIGKILL)
+            os.waitpid(pid, 0)
         creation.undo()
         handing.close()
         raise

@@ -16,7 +16,9 @@ MODES = {"soft": 3, "full": 4, "strict": 5, "ignore": 0}
 #: Namespaces entered by path that criu takes as things from outside: type -> (its name in criu, the key in the image).
 _OUTSIDE = {"network": ("net", "extRootNetNS"), "pid": ("pid", "extRootPidNS")}
 _JOINED = {"ipc": "ipc", "uts": "uts"}
+#: The annotation that names a file of criu's options; else the first of these that is there, runc's for its users.
 CONFIG = "org.criu.config"
+SETTINGS = ("/etc/criu/railcar.conf", "/etc/criu/runc.conf")
 
 
 class Request:
@@ -112,11 +114,14 @@ def _common(config: "dict[str, Any]", request: Request, log: str) -> "dict[str, 
         "manage_cgroups_mode": MODES[request.cgroups_mode],
     }
     settings = (config.get("annotations") or {}).get(CONFIG)
+    settings = settings or next((path for path in SETTINGS if os.path.isfile(path)), "")
     if settings:
         options["config_file"] = settings
     options.update(dict.fromkeys(request.flags, True))
     options.update(request.values)
-    if request.empty_network:
+    # What hooks of the host put into the network namespace has its other end out of criu's reach: they run again.
+    hooks = config.get("hooks") or {}
+    if request.empty_network or hooks.get("prestart") or hooks.get("createRuntime"):
         options["empty_ns"] = CLONE_NEWNET
     return options
 
