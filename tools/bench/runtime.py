@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import select
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ class Round:
         self.peaks: dict[str, int] = {}
         self.warming = True  # the first round fills caches, and is where the peaks of memory are taken
         self.pss_kib = 0
-        self.charge_kib = 0
+        self.charges_kib: list[int] = []
 
     def call(self, *words: str, as_: str = "") -> None:
         time.sleep(self.pause)
@@ -102,7 +103,7 @@ class Round:
             _, controllers, path = line.split(":", 2)
             usage = Path(f"/sys/fs/cgroup/memory{path}/memory.max_usage_in_bytes")
             if controllers == "memory" and usage.exists():
-                self.charge_kib = max(self.charge_kib, int(usage.read_text()) // 1024)
+                self.charges_kib.append(int(usage.read_text()) // 1024)
 
 
 def measure(config: str, pace: str, rounds: int, programs: dict[str, str], v2: bool) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def measure(config: str, pace: str, rounds: int, programs: dict[str, str], v2: b
             for command in COMMANDS
         },
         "pss_kib": {turn.name: turn.pss_kib for turn in turns},
-        "charge_kib": {turn.name: turn.charge_kib for turn in turns},
+        "charge_kib": {turn.name: statistics.median(turn.charges_kib or [0]) for turn in turns},
     }
 
 
@@ -152,7 +153,9 @@ def show(result: dict[str, Any]) -> None:
             + [f"{own['p25_ms'] / runc['p25_ms']:.2f}", f"{own['peak_rss_kib'] / max(runc['peak_rss_kib'], 1):.2f}"]
         )
     print(f"\n{result['config']}, {result['pace']}, cgroup {result['cgroups']}\n{table(rows)}")
-    print(f"waiting for start, PSS KiB: {result['pss_kib']}; charged to the cgroup, KiB: {result['charge_kib']}")
+    print(
+        f"waiting for start, PSS KiB: {result['pss_kib']}; charged to the cgroup, KiB, median: {result['charge_kib']}"
+    )
 
 
 def main() -> None:
