@@ -1,5 +1,6 @@
 """A copy of railcar with a snapshot of its own."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -36,9 +37,18 @@ class Prefix:
         settings: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120, **keywords}
         return subprocess.run([self.command, *arguments], check=False, **settings)
 
+    def copied(self, place: Path) -> "Prefix":
+        """The whole of it, with its snapshot, somewhere else."""
+        shutil.copytree(self.command.parents[1], place, symlinks=True)
+        other = copy.copy(self)
+        other.command, other.site = place / "bin/railcar", place / "lib" / TAG / "site-packages"
+        other.snapshot = other.site / "railcar/__pycache__/snapshot"
+        return other
+
     def program(self, *arguments: str | Path) -> list[str]:
         """The program that maps the snapshot; what it executes when it goes the slow way ends with 99."""
-        slow = [str(self.command.parent / TAG), "-c", "raise SystemExit(99)", f"{self.site}/railcar/__main__.py"]
+        slow = [str(self.command.parent / TAG), "-c", "raise SystemExit(99)", *"----"]
+        slow += [f"{self.site}/railcar/__main__.py"]
         return [f"{self.snapshot}/railcar", *slow, *map(str, arguments)]
 
     def restored(self, *arguments: str | Path, **keywords: Any) -> subprocess.CompletedProcess[str]:

@@ -30,7 +30,7 @@ def test_second_start_as_root_makes_it_for_root_alone(prefix: Any) -> None:
 
 def test_arguments_and_environment_arrive_as_they_are(made: Any, tmp_path: Path) -> None:
     root = os.fsencode(tmp_path) + b"/caf\xc3\xa9 \xff" + b"x" * 200
-    fast = subprocess.run([*made.program("--root", "X", "state", "a")[:5], b"--root", root, "state", "a"],
+    fast = subprocess.run([*made.program("--root", "X", "state", "a")[:9], b"--root", root, "state", "a"],
                           capture_output=True, check=False, timeout=120)  # fmt: skip
     slow = made("--root", os.fsdecode(root), "state", "a", text=False, env={"RAILCAR_SNAPSHOT": "0"})
     assert (fast.returncode, fast.stderr) == (slow.returncode, slow.stderr)
@@ -135,6 +135,20 @@ def test_a_refusal_is_reconsidered_after_an_hour(made: Any) -> None:
     os.utime(record, (past, past))
     made("--version")
     assert record.read_text().splitlines()[1] == "made"
+
+
+def test_a_copied_installation_has_nothing_of_the_first(made: Any, tmp_path: Path) -> None:
+    """Its files may become others, and those of the first as well."""
+    copy = made.copied(tmp_path / "copy")
+    assert copy.restored("--version").returncode == 99
+    assert "none was made yet" in copy("doctor").stdout
+    copy("--version")
+    copy("--version")
+    assert copy.restored("--version").returncode == 0
+    record = (copy.snapshot / "record").read_text()
+    assert str(copy.site) in record
+    assert str(made.site) not in record
+    assert made.restored("--version").returncode == 0
 
 
 def test_variable_and_options_turn_it_off(made: Any) -> None:

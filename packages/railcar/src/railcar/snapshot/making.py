@@ -114,7 +114,8 @@ def _write(directory: int, name: str, own: list[Identity]) -> list[Identity]:
     compared = [image, *files, *own[1:]]
     boot = record.boot().encode()
     trial = f"{snapshot.PROGRAM}.{os.getpid()}"
-    _put(directory, trial, restorer.image(restorer.data(made, own[0], compared, boot)), 0o700)
+    tables = restorer.data(made, own[0], Identity.of(command[-1]), compared, boot)
+    _put(directory, trial, restorer.image(tables), 0o700)
     _probe(f"{snapshot.DIRECTORY}/{trial}", command)
     os.replace(trial, snapshot.PROGRAM, src_dir_fd=directory, dst_dir_fd=directory)
     return files
@@ -194,8 +195,8 @@ def _of_file(path: str, offset: int, length: int) -> bytes:
 
 def _probe(program: str, command: list[str]) -> None:
     """Have the new program do what the interpreter does, and compare. Raises Refused."""
-    # What the slow way would execute in its place: a code that tells it.
-    slow = [command[0], "-c", f"raise SystemExit({_SLOW})", command[-1]]
+    # What the slow way would execute in its place: a code that tells it. As many words as are in the command.
+    slow = [command[0], "-c", f"raise SystemExit({_SLOW})", *command[3:]]
     for rest in (["--version"], ["--root", f"{snapshot.DIRECTORY}/none", "state", "probe"]):
         wanted = _run([*command, *rest], {"RAILCAR_SNAPSHOT": "0"})
         # Once, the kernel's random places may collide with the picture's.

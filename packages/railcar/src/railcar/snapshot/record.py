@@ -67,6 +67,8 @@ def read() -> str:
             of, said, *lines = file.read().splitlines()
         if of != boot() or any(Identity.of(line.split(" ", 5)[5]).line() != line for line in lines):
             return ""
+        if lines and not {mark.line() for mark in marks()}.issubset(lines):
+            return ""  # of the installation that this one was copied from
     except (OSError, ValueError, IndexError):
         return ""
     return said

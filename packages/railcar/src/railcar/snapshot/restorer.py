@@ -19,23 +19,33 @@ if TYPE_CHECKING:
 #: Below every interpreter: those with a fixed address have 0x400000.
 BASE = 0x200000
 #: The tables that the instructions name.
-TABLES = ("interpreter", "boot_path", "boot", "files", "paths", "regions", "state", "vdso", "target")
+TABLES = ("interpreter", "main", "boot_path", "boot", "files", "paths", "regions", "state", "vdso", "target")
 #: The registers that a system call keeps, in the order in which they are loaded.
 _KEPT = ("rsp", "rbx", "rbp", "r13", "r14", "r15", "rdi", "rdx", "r8", "r9", "r10", "r12")
 
-_CHECK_INTERPRETER: "Rows" = [
+#: Where the arguments that must be what the snapshot was made with lie on the stack: the interpreter, and railcar's
+#: __main__.py behind its options. A copy of the whole installation is another one, whose code may become another.
+_INTERPRETER, _MAIN = ("16", "10", "interpreter"), ("72", "48", "main")
+
+_CHECK_ARGUMENTS: "Rows" = [
     ("mov r15, rsp", "49 89 e7"),  # argc, argv and the rest: Python reads them from here
-    ("mov eax, 4", "b8 04 00 00 00"),  # stat
-    ("mov rdi, [r15+16]", "49 8b 7f 10"),  # argv[1], the interpreter
-    ("lea rsi, [r15-256]", "49 8d b7 00 ff ff ff"),  # struct stat in scratch below the stack
-    ("syscall", "0f 05"),
-    ("test eax, eax", "85 c0"),
-    ("jne slow", "?75 slow"),
-    ("lea rsi, [r15-256]", "49 8d b7 00 ff ff ff"),
-    ("mov edi, OFFSET interpreter", "bf &interpreter:4"),
-    ("mov ecx, 2", "b9 02 00 00 00"),  # st_dev, st_ino
-    ("repe cmpsq", "f3 48 a7"),
-    ("jne slow", "?75 slow"),
+    *(
+        row
+        for place, encoded, table in (_INTERPRETER, _MAIN)
+        for row in (
+            ("mov eax, 4", "b8 04 00 00 00"),  # stat
+            (f"mov rdi, [r15+{place}]", f"49 8b 7f {encoded}"),
+            ("lea rsi, [r15-256]", "49 8d b7 00 ff ff ff"),  # struct stat in scratch below the stack
+            ("syscall", "0f 05"),
+            ("test eax, eax", "85 c0"),
+            ("jne slow", "?75 slow"),
+            ("lea rsi, [r15-256]", "49 8d b7 00 ff ff ff"),
+            (f"mov edi, OFFSET {table}", f"bf &{table}:4"),
+            ("mov ecx, 2", "b9 02 00 00 00"),  # st_dev, st_ino
+            ("repe cmpsq", "f3 48 a7"),
+            ("jne slow", "?75 slow"),
+        )
+    ),
 ]
 
 _CHECK_BOOT: "Rows" = [
@@ -244,7 +254,7 @@ _SLOW: "Rows" = [
 ]
 
 ROWS = [
-    *_CHECK_INTERPRETER,
+    *_CHECK_ARGUMENTS,
     *_CHECK_BOOT,
     *_CHECK_LIMITS,
     *_OPEN_FILES,
@@ -257,8 +267,13 @@ ROWS = [
 ]
 
 
-def data(layout: "Layout", interpreter: "Identity", files: "list[Identity]", boot: bytes) -> dict[str, bytes]:
-    """The tables that the instructions walk. `files`: the image, those of the layout, then those only compared."""
+def data(
+    layout: "Layout", interpreter: "Identity", main: "Identity", files: "list[Identity]", boot: bytes
+) -> dict[str, bytes]:
+    """The tables that the instructions walk.
+
+    `main`: railcar's __main__.py. `files`: the image, those of the layout, then those only compared.
+    """
     paths, places = bytearray(), []
     for file in files:
         places.append(len(paths))
@@ -267,6 +282,7 @@ def data(layout: "Layout", interpreter: "Identity", files: "list[Identity]", boo
     state = [*layout.stack, thread.pointer, thread.tid, thread.robust_list, layout.registers["rsi"]]
     return {
         "interpreter": struct.pack("<2Q", interpreter.device, interpreter.inode),
+        "main": struct.pack("<2Q", main.device, main.inode),
         "boot_path": BOOT_ID.encode() + b"\0",
         "boot": boot,
         "files": b"".join(
