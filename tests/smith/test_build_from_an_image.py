@@ -372,3 +372,12 @@ def test_a_normal_user_gets_the_same_digest(
         )
         assert done.returncode == 0, done.stderr
     assert read_image(place / "theirs.tar").digest == read_image(place / "ours.tar").digest
+
+
+def test_an_image_that_cannot_run_says_so(run_smith: Any) -> None:
+    run_smith.yaml("cmd: [/none]\n")
+    assert "no file at all: name `package`" in run_smith("-i", "empty.tar").stdout
+    run_smith.yaml("labels: {a: b}\n")
+    (run_smith.folder / "rootfs").mkdir()
+    (run_smith.folder / "rootfs/file").write_text("x")
+    assert "nothing to run yet: name the program in `entrypoint`" in run_smith("-i", "data.tar").stdout

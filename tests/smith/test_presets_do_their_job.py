@@ -89,17 +89,17 @@ class Running:
 
 @pytest.fixture
 def launch(run_smith: Any, cache: str, railcar: Path, archive_answers: None) -> Iterator[Callable[..., Running]]:
-    """Build a preset, unpack it, run it with more arguments under railcar (runc where that cannot run)."""
+    """Build a preset (smith.yaml alone for ""), unpack it, run it with more arguments under railcar or the runtime named."""
     started: list[Running] = []
     run_smith.environment["XDG_CACHE_HOME"] = cache
 
-    def start(preset: str, *arguments: str, instead: list[str] | None = None) -> Running:
-        run_smith("--preset", preset, "-i", "image.tar")
+    def start(preset: str, *arguments: str) -> Running:
+        run_smith(*(("--preset", preset) if preset else ()), "-i", "image.tar")
         run_smith("verify", "image.tar")
         run_smith("unpack", "image.tar", "bundle")
         path = run_smith.folder / "bundle/config.json"
         document = json.loads(path.read_text())
-        document["process"]["args"] = instead or [*document["process"]["args"], *arguments]
+        document["process"]["args"] += arguments
         assert document["root"]["readonly"] is True
         document["linux"]["namespaces"] = [n for n in document["linux"]["namespaces"] if n["type"] != "network"]
         path.write_text(json.dumps(document))
@@ -170,6 +170,14 @@ def test_redis_stores_and_answers(launch: Any) -> None:
     server = launch("redis")
     server.ask(port, b"SET key value\r\n", b"+OK")
     server.ask(port, b"GET key\r\n", b"value")
+
+
+@pytest.mark.root
+def test_the_readmes_own_example_runs(launch: Any, run_smith: Any) -> None:
+    port = free(6379)
+    readme = Path(__file__).resolve().parents[2] / "packages/smith/README.md"
+    (run_smith.folder / "smith.yaml").write_text(readme.read_text().split("```yaml\n")[1].split("```")[0])
+    launch("").ask(port, b"SET key value\r\n", b"+OK")
 
 
 @pytest.mark.root

@@ -118,6 +118,10 @@ def say(report: Any, output: str, verbose: bool) -> None:
         f"  {report.files} files, {size(report.size)} ({size(report.layer_size)} packed), {report.platform}, "
         f"from {len(report.packages)} packages"
     )
+    if not report.files:
+        print("  no file at all: name `package`, `paths` or `preset`, or lay files into rootfs/")
+    elif not any(report.built.config.get("config", {}).get(key) for key in ("Entrypoint", "Cmd")):
+        print("  nothing to run yet: name the program in `entrypoint`")
     losses = report.losses
     for what, paths in (
         ("setuid or setgid bits", losses.setuid),
