@@ -89,7 +89,7 @@ class Running:
 
 @pytest.fixture
 def launch(run_smith: Any, cache: str, railcar: Path, archive_answers: None) -> Iterator[Callable[..., Running]]:
-    """Build a preset (smith.yaml alone for ""), unpack it, run it with more arguments under railcar or the runtime named."""
+    """Build a preset (smith.yaml alone for ""), unpack it, and run it, with more arguments, under railcar."""
     started: list[Running] = []
     run_smith.environment["XDG_CACHE_HOME"] = cache
 
