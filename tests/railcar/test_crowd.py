@@ -1,7 +1,7 @@
 """Many containers at once, and two commands at once on one: the machine afterwards is as it was before.
 
-The `runner` looks for what is left of its names: mounts, cgroups, processes, state. RAILCAR_CROWD is the number of
-containers for a longer run.
+The `runner` looks for what is left of its names: mounts, cgroups, processes, state. RAILCAR_CROWD is another number of
+containers, as for an emulated processor.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 MakeBundle = Callable[..., Any]
-CROWD = int(os.environ.get("RAILCAR_CROWD", "24"))
+CROWD = int(os.environ.get("RAILCAR_CROWD", "500"))
 AT_ONCE = 4
 COMMANDS: dict[str, list[str]] = {
     "create": ["create", "--bundle", "BUNDLE", "ID"],

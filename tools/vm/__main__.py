@@ -9,7 +9,7 @@ from pathlib import Path
 if __package__ != "vm":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vm import job, machine, packages, root, running, watch
+from vm import conformance, job, machine, packages, root, running, watch
 from vm.errors import MachineError, Unavailable
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -27,8 +27,9 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--security", choices=machine.SECURITY, default="apparmor", help="the guest's security module")
     parser.add_argument("--accelerator", choices=machine.ACCELERATORS, default="tcg", help="how the guest is run")
+    parser.add_argument("--engines", action="store_true", help="have the engines in the guest")
     parser.add_argument(
-        "--engines", action="store_true", help="have the engines in the guest"
+        "--conformance", type=Path, help="run runc's tests, of this directory, by tools/conformance/inside"
     )
     parser.add_argument("--seconds", type=float, default=0, help="how long the tests may take")
     parser.add_argument("--cache", type=Path, default=CHECKOUT / ".nox" / "guest", help="where roots are kept")
@@ -53,6 +54,16 @@ def guest(made: root.Root, security: str, arguments: list[str], seconds: float, 
         return running.run(made, disk, place, deadlines, security=security, accelerator=accelerator)
 
 
+def conform(made: root.Root, kit: Path, arguments: list[str], seconds: float, accelerator: str) -> watch.Report:
+    """One boot with runc's tests. Raises MachineError."""
+    with tempfile.TemporaryDirectory(dir=kit, prefix="vm-") as directory:
+        place = Path(directory)
+        told = conformance.settings(arguments, seconds)
+        disk = conformance.disk(kit, conformance.wheels(), told, place)
+        deadlines = watch.Deadlines(job=seconds)
+        return running.run(made, disk, place, deadlines, security="apparmor", accelerator=accelerator)
+
+
 def main() -> int:
     options, arguments = parse(sys.argv[1:])
     seconds = options.seconds or (900 if options.short else 3600)
@@ -63,6 +74,11 @@ def main() -> int:
         if why:
             raise Unavailable(why)
         made = root.ensure(options.cache, packages.WANTED + (packages.ENGINES if options.engines else []))
+        if options.conformance:
+            report = conform(made, options.conformance.resolve(), arguments, seconds, options.accelerator)
+            if options.results:
+                options.results.write_bytes(report.files.get("results.tap", b""))
+            return report.code or 0
         for security, chosen in boots.items():
             report = guest(made, security, chosen, seconds, options.accelerator)
             xml = report.files.get("junit.xml")

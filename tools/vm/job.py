@@ -14,11 +14,22 @@ PARTS = ("tests", "packages/railcar/docs", "packages/railcar/README.md", "pyproj
 SPARE = 256 << 20
 #: Seconds for one test, before pytest-timeout ends it: an emulated processor is many times slower.
 TEST = 240
+#: How many containers tests/railcar/test_crowd.py makes there.
+CROWD = 24
 
 
 def settings(checkout: Path, environment: Path, arguments: list[str], seconds: float) -> dict[str, object]:
     """What the guest is told: where to mount the disk's trees, what to run there, and for how long."""
-    pytest = [str(environment / "bin/python"), "-m", "pytest", "-p", "no:cacheprovider", f"--timeout={TEST}"]
+    pytest = [
+        "env",
+        f"RAILCAR_CROWD={CROWD}",
+        str(environment / "bin/python"),
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        f"--timeout={TEST}",
+    ]
     return {
         "mounts": {"checkout": str(checkout), "environment": str(environment)},
         "directory": str(checkout),
@@ -41,6 +52,11 @@ def disk(checkout: Path, environment: Path, told: dict[str, object], place: Path
     # Compiled here, once, and not in every guest by an emulated processor.
     subprocess.run([sys.executable, "-m", "compileall", "-q", environment / "lib"], check=False, capture_output=True)
     shutil.copytree(environment, tree / "environment", symlinks=True)
+    return pack(tree, told, place)
+
+
+def pack(tree: Path, told: dict[str, object], place: Path) -> Path:
+    """Make the disk of a tree, which is gone then; its path. Raises MachineError."""
     (tree / "job.json").write_text(json.dumps(told))
     path = place / "job.ext4"
     image(tree, path, SPARE)

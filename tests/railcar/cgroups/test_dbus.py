@@ -250,6 +250,39 @@ def test_line_87_limits_as_properties():
     assert dict(properties.limits(resources, "v1"))["BlockIOWeight"] == ("t", 10)
 
 
+def test_line_122_unified_as_properties():
+    """Checklist 122 under the systemd driver: what stands there goes before the fields of other sections."""
+    resources = {
+        "memory": {"limit": 1 << 30},
+        "cpu": {"shares": 1024},
+        "unified": {
+            "memory.max": "41943040",
+            "memory.high": " 20971520\n",
+            "memory.swap.max": "max",
+            "pids.max": "99",
+            "cpu.max": "10000 100000",
+            "cpu.weight": "42",
+            "cpuset.cpus": "0-1",
+            "memory.oom.group": "1",
+            "io.max": "8:0 rbps=1",
+        },
+    }
+    assert dict(properties.limits(resources, "v2")) == {
+        "MemoryMax": ("t", 41943040),
+        "MemoryHigh": ("t", 20971520),
+        "MemorySwapMax": ("t", properties.INFINITY),
+        "TasksMax": ("t", 99),
+        "CPUQuotaPeriodUSec": ("t", 100000),
+        "CPUQuotaPerSecUSec": ("t", 100000),
+        "CPUWeight": ("t", 42),
+        "AllowedCPUs": ("ay", [3]),
+    }
+    assert ("MemoryMax", ("t", 1 << 30)) not in properties.limits(resources, "v2")
+    assert dict(properties.limits({"unified": {"cpu.max": "max", "pids.max": "many"}}, "v2")) == {
+        "CPUQuotaPerSecUSec": ("t", properties.INFINITY)
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "words", "expected"),
     [

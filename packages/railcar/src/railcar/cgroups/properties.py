@@ -44,6 +44,22 @@ ALLOWED = {
     "TasksMax": "t",
     "TimeoutStopUSec": "t",
 }
+# The v2 control files of one number that systemd has a property for. file -> property
+UNIFIED = {
+    "cpu.weight": "CPUWeight",
+    "memory.high": "MemoryHigh",
+    "memory.low": "MemoryLow",
+    "memory.max": "MemoryMax",
+    "memory.min": "MemoryMin",
+    "memory.swap.max": "MemorySwapMax",
+    "pids.max": "TasksMax",
+}
+SETS = {"cpus": "AllowedCPUs", "mems": "AllowedMemoryNodes"}
+# What may keep a container from starting where it is small, by the field that asks for it.
+LATE = {
+    "memory.limit": ("MemoryMax", "MemoryLimit", "MemorySwapMax"),
+    "pids.limit": ("TasksMax",),
+} | {"unified." + file: (UNIFIED[file],) for file in ("memory.high", "memory.max", "memory.swap.max", "pids.max")}
 
 
 def _unlimited(value: int) -> int:
@@ -87,7 +103,7 @@ def limits(resources: "dict[str, Any]", mode: str) -> "list[Property]":
         result.append(("CPUShares", ("t", shares)))
     result += _bandwidth(number(cpu, "quota", where + "cpu"), number(cpu, "period", where + "cpu"))
     if mode == "v2":
-        for key, name in (("cpus", "AllowedCPUs"), ("mems", "AllowedMemoryNodes")):
+        for key, name in SETS.items():
             listed = text(cpu, key, where + "cpu")
             if listed:
                 result.append((name, ("ay", _mask(listed, key))))
@@ -97,6 +113,29 @@ def limits(resources: "dict[str, Any]", mode: str) -> "list[Property]":
     tasks = number(section(resources, "pids", where + "pids"), "limit", where + "pids")
     if tasks is not None:
         result.append(("TasksMax", ("t", _unlimited(tasks) if tasks else 1)))
+    if mode == "v2":
+        # These are written last to the group as well.
+        result = list((dict(result) | dict(unified(section(resources, "unified", "linux.resources.unified")))).items())
+    return result
+
+
+def unified(files: "dict[str, str]") -> "list[Property]":
+    """The properties that stand for control files of linux.resources.unified; the kernel alone judges the others."""
+    result: list[Property] = []
+    for file, words in files.items():
+        if not isinstance(words, str):
+            continue
+        found = words.split()
+        if file in UNIFIED and found == ["max"]:
+            result.append((UNIFIED[file], ("t", INFINITY)))
+        elif file in UNIFIED and len(found) == 1 and found[0].isdecimal() and int(found[0]) <= INFINITY:
+            result.append((UNIFIED[file], ("t", int(found[0]))))
+        elif file == "cpu.max" and found and all(word.isdecimal() for word in found if word != "max"):
+            quota = -1 if found[0] == "max" else int(found[0])
+            result += _bandwidth(quota, int(found[1]) if len(found) > 1 else None)
+        elif file in ("cpuset.cpus", "cpuset.mems") and found:
+            key = file.removeprefix("cpuset.")
+            result.append((SETS[key], ("ay", _mask(words.strip(), key))))
     return result
 
 
@@ -111,7 +150,7 @@ def _bandwidth(quota: int | None, period: int | None) -> "list[Property]":
     per_second = INFINITY
     if quota and quota > 0:
         per_second = quota * 1_000_000 // (period or 100_000)
-        per_second += -per_second % 10_000
+        per_second = min(per_second + -per_second % 10_000, INFINITY)
     result.append(("CPUQuotaPerSecUSec", ("t", per_second)))
     return result
 

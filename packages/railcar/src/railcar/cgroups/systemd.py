@@ -34,13 +34,8 @@ def unit_properties(plan: "Plan", pid: int) -> "list[properties.Property]":
     given = properties.annotations(plan.annotations)
     chosen = {name for name, _ in given}
     # A small memory limit would kill the start: it is written to the group late, and then told to systemd.
-    late = {write.field for write in plan.writes if write.late}
-    limited = [
-        entry
-        for entry in properties.limits(plan.resources, plan.mode)
-        if not ("memory.limit" in late and entry[0] in ("MemoryMax", "MemoryLimit", "MemorySwapMax"))
-        and not ("pids.limit" in late and entry[0] == "TasksMax")
-    ]
+    late = {name for write in plan.writes if write.late for name in properties.LATE.get(write.field, ())}
+    limited = [entry for entry in properties.limits(plan.resources, plan.mode) if entry[0] not in late]
     return [entry for entry in result + limited if entry[0] not in chosen] + given
 
 
@@ -65,7 +60,8 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
                     files.write(path + "/cgroup.procs", str(pid))
             create.write_limits(plan, group)
             if group.late:
-                group.late_resources = {key: plan.resources[key] for key in ("memory", "pids") if key in plan.resources}
+                told = ("memory", "pids", "unified")
+                group.late_resources = {key: plan.resources[key] for key in told if key in plan.resources}
             if plan.owner and "unified" in group.paths:
                 create.give(group.paths["unified"], plan.owner)
             group.open()

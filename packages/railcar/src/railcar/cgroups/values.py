@@ -103,7 +103,8 @@ def device(entry: "dict[str, Any]", field: str) -> str:
 
 def page_size(entry: "dict[str, Any]", field: str) -> str:
     """``2MB``-like size, as it stands in the names of hugetlb files."""
-    size = text(entry, "pageSize", field) or ""
+    # Callers of runtimes in Go, where a name's case is of no matter, also write it small.
+    size = text(entry, "pageSize", field) or text(entry, "pagesize", field) or ""
     digits = size.rstrip("KMGB")
     if size[len(digits) :] not in ("KB", "MB", "GB") or not (digits.isascii() and digits.isdigit()):
         raise RailcarError(f"{field}.pageSize must be a number with KB, MB or GB, like 2MB, and is {size!r}")
