@@ -198,6 +198,9 @@ def test_line_87_a_scope_is_made_filled_changed_and_stopped(here, name, manager,
         update(group, {"cpu": {"shares": 256}})
         assert Path(group.paths["cpu"], "cpu.shares").read_text() == "256\n"
         assert played.calls[-1][0] == "SetUnitProperties"
+        with pytest.raises(RailcarError, match="container's cgroup is not empty: 1 process"):
+            create(plan)
+        assert group.pids() == [pid]
     finally:
         group.kill()
         driver.destroy(cgroups.from_record(group.record()))

@@ -77,6 +77,44 @@ def test_line_87_limits_are_the_units_and_the_kernels(
     assert properties(unit, "ActiveState") == {"ActiveState": "inactive"}
 
 
+def test_line_122_unified_limits_are_the_units_and_the_kernels(
+    runner: Any, bundle: Callable[..., Any], started: Callable[..., str]
+) -> None:
+    made = bundle("sleep", "1000")
+    unit = f"railcar-{runner.prefix}-1.scope"
+    made.config["linux"]["cgroupsPath"] = f"system.slice:railcar:{runner.prefix}-1"
+    made.config["linux"]["resources"] = {
+        "memory": {"limit": 96 * MIB},
+        "unified": {"memory.max": str(40 * MIB), "memory.min": "131072", "pids.max": "99", "cpu.max": "10000 100000"},
+    }
+    name = started(made, "--systemd-cgroup")
+    wanted = {"MemoryMax": str(40 * MIB), "MemoryMin": "131072", "TasksMax": "99", "CPUQuotaPerSecUSec": "100ms"}
+    assert properties(unit, *wanted) == wanted
+    new = json.dumps({"unified": {"pids.max": "20", "memory.max": str(80 * MIB)}})
+    runner.ok("--systemd-cgroup", "update", "--resources", "-", name, input=new)
+    subprocess.run(["systemctl", "daemon-reload"], check=True, timeout=120)
+    group = GROUPS / "system.slice" / unit
+    assert [(group / file).read_text() for file in ("memory.max", "pids.max", "cpu.max")] == [
+        f"{80 * MIB}\n",
+        "20\n",
+        "10000 100000\n",
+    ]
+
+
+def test_line_87_a_group_that_is_used_is_refused_and_left_alone(
+    runner: Any, bundle: Callable[..., Any], started: Callable[..., str]
+) -> None:
+    made = bundle("sleep", "1000")
+    unit = f"railcar-{runner.prefix}-1.scope"
+    made.config["linux"]["cgroupsPath"] = f"system.slice:railcar:{runner.prefix}-1"
+    name = started(made, "--systemd-cgroup")
+    for _ in range(2):
+        done = runner("--systemd-cgroup", "create", "--bundle", made.path, runner.id())
+        assert (done.returncode, done.stderr) == (1, "container's cgroup is not empty: 1 process(es) found\n")
+        assert runner.state(name)["status"] == "running"
+        assert properties(unit, "ActiveState") == {"ActiveState": "active"}
+
+
 def test_line_91_device_rules_hold_after_systemd_has_reloaded(
     runner: Any, bundle: Callable[..., Any], started: Callable[..., str]
 ) -> None:

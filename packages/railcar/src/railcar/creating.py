@@ -296,7 +296,8 @@ class _Creation:
                 pass
         elif self.channel is not None:
             self.channel.in_host()
-        if self.group is not None:
+        # A unit that was not made for this container is another's.
+        if self.group is not None and self.group.plan is None:
             try:
                 self.group.kill()
                 driver.destroy(self.group)

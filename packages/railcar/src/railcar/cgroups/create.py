@@ -180,6 +180,8 @@ def create(plan: "Plan") -> Group:
     group.unit = plan.unit
     if plan.unit:
         group.plan = plan
+        if group.exists():
+            refuse_used(group)
         return group
     try:
         make_directories(plan, group)

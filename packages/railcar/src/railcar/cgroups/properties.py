@@ -123,8 +123,6 @@ def unified(files: "dict[str, str]") -> "list[Property]":
     """The properties that stand for control files of linux.resources.unified; the kernel alone judges the others."""
     result: list[Property] = []
     for file, words in files.items():
-        if not isinstance(words, str):
-            continue
         found = words.split()
         if file in UNIFIED and found == ["max"]:
             result.append((UNIFIED[file], ("t", INFINITY)))
