@@ -99,6 +99,11 @@ def test_line_122_unified_limits_are_the_units_and_the_kernels(
         "20\n",
         "10000 100000\n",
     ]
+    runner.ok("--systemd-cgroup", "update", "--cpu-period", "50000", name)
+    assert (group / "cpu.max").read_text() == "10000 50000\n"
+    runner.ok("--systemd-cgroup", "update", "--cpu-quota", "20000", name)
+    assert (group / "cpu.max").read_text() == "20000 50000\n"
+    assert properties(unit, "CPUQuotaPerSecUSec") == {"CPUQuotaPerSecUSec": "400ms"}
 
 
 def test_line_87_a_group_that_is_used_is_refused_and_left_alone(

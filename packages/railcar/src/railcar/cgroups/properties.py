@@ -1,7 +1,7 @@
 """A container's limits, and its org.systemd.property.* annotations, as properties of a systemd unit
 (systemd.resource-control(5))."""
 
-from railcar.cgroups.v2 import cpu_weight, io_weight, swap_maximum
+from railcar.cgroups.v2 import cpu_weight, io_weight, is_idle, swap_maximum
 from railcar.cgroups.values import number, section, text
 from railcar.errors import RailcarError
 
@@ -94,10 +94,12 @@ def limits(resources: "dict[str, Any]", mode: str) -> "list[Property]":
         reservation, swap = number(memory, "reservation", where + "memory"), number(memory, "swap", where + "memory")
         if reservation:
             result.append(("MemoryLow", ("t", _unlimited(reservation))))
+        if limit == -1 and swap is None:
+            swap = -1
         if swap and (swap < 0 or limit):
             value = swap_maximum(swap, limit)
             result.append(("MemorySwapMax", ("t", INFINITY if value == "max" else int(value))))
-        if shares:
+        if shares and number(cpu, "idle", where + "cpu") != 1:
             result.append(("CPUWeight", ("t", cpu_weight(shares))))
     elif shares:
         result.append(("CPUShares", ("t", shares)))
@@ -124,6 +126,8 @@ def unified(files: "dict[str, str]") -> "list[Property]":
     result: list[Property] = []
     for file, words in files.items():
         found = words.split()
+        if file == "cpu.weight" and is_idle(files):
+            continue
         if file in UNIFIED and found == ["max"]:
             result.append((UNIFIED[file], ("t", INFINITY)))
         elif file in UNIFIED and len(found) == 1 and found[0].isdecimal() and int(found[0]) <= INFINITY:

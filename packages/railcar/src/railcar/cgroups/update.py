@@ -21,14 +21,15 @@ def update(group: "Group", resources: "dict[str, Any]") -> None:
     if memory.get("checkBeforeUpdate"):
         check_memory(group, number(memory, "limit", "linux.resources.memory"))
     if group.mode == "v2" and "unified" in group.paths:
-        writes = v2.writes(complete(group.paths["unified"], given), known_limit(group.paths["unified"]))
+        given = complete(group.paths["unified"], given)
+        writes = v2.writes(given, known_limit(group.paths["unified"]))
     else:
         writes, _ = plan_writes(group.mode, group.paths, given)
     apply(group.paths, writes)
     if group.unit:
         from railcar.cgroups import systemd
 
-        systemd.change(group, given)
+        systemd.change(group, with_bandwidth(group, given))
 
 
 def known_limit(path: str) -> int | None:
@@ -38,12 +39,35 @@ def known_limit(path: str) -> int | None:
 
 
 def complete(path: str, resources: "dict[str, Any]") -> "dict[str, Any]":
-    """cpu.max holds quota and period together: when only the period is given, the quota is the one in force."""
+    """The resources with what a v2 group needs beside them: the quota in force for a new period, which one file holds;
+    and no idleness for a new weight, which the kernel refuses an idle group."""
     cpu = section(resources, "cpu", "linux.resources.cpu")
-    if not cpu.get("period") or cpu.get("quota"):
+    unified = section(resources, "unified", "linux.resources.unified")
+    if cpu.get("period") and not cpu.get("quota"):
+        quota = files.read_or(path + "/cpu.max", "max").split()[0]
+        cpu = {**cpu, "quota": -1 if quota == "max" else int(quota)}
+    if files.read_or(path + "/cpu.idle", "0").strip() == "1":
+        if cpu.get("shares") and cpu.get("idle") is None:
+            cpu = {**cpu, "idle": 0}
+        if "cpu.weight" in unified and "cpu.idle" not in unified:
+            unified = {"cpu.idle": "0", **unified}
+    parts = {"cpu": cpu, "unified": unified}
+    return {**resources, **{key: value for key, value in parts.items() if value}}
+
+
+def with_bandwidth(group: "Group", resources: "dict[str, Any]") -> "dict[str, Any]":
+    """The resources with quota and period both, where one is given: systemd has a rate for them."""
+    cpu = section(resources, "cpu", "linux.resources.cpu")
+    if bool(cpu.get("quota")) == bool(cpu.get("period")):
         return resources
-    quota = files.read_or(path + "/cpu.max", "max").split()[0]
-    return {**resources, "cpu": {**cpu, "quota": -1 if quota == "max" else int(quota)}}
+    if group.mode == "v2":
+        quota, period = files.read_or(group.paths.get("unified", "") + "/cpu.max", "max 100000").split()
+    else:
+        directory = group.paths.get("cpu", "")
+        quota = files.read_or(directory + "/cpu.cfs_quota_us", "-1").strip()
+        period = files.read_or(directory + "/cpu.cfs_period_us", "100000").strip()
+    in_force = {"quota": -1 if quota == "max" else int(quota), "period": int(period)}
+    return {**resources, "cpu": {**cpu, **{key: cpu.get(key) or value for key, value in in_force.items()}}}
 
 
 def check_memory(group: "Group", limit: int | None) -> None:

@@ -86,17 +86,25 @@ def writes(resources: "dict[str, Any]", known_limit: int | None = None) -> list[
     if limit is not None:
         result.append(one(UNIFIED, "pids.max", tasks(limit), "pids.limit", late=True))
     rdma(resources, UNIFIED, result)
-    for file, value in section(resources, "unified", "linux.resources.unified").items():
+    unified = section(resources, "unified", "linux.resources.unified")
+    for file, value in unified.items():
         if "/" in file or "\0" in file or not isinstance(value, str) or "." not in file:
             raise RailcarError(
                 f"linux.resources.unified: {file!r} with value {value!r} is no control file with a string"
             )
+        if file == "cpu.weight" and is_idle(unified):
+            continue
         # Files with a line per device take one line in each write.
         for line in value.split("\n"):
             if line or not value:
                 late = file in ("memory.max", "memory.high", "pids.max", "memory.swap.max")
                 result.append(one(UNIFIED, file, line, "unified." + file, late=late))
     return result
+
+
+def is_idle(unified: "dict[str, Any]") -> bool:
+    """Whether linux.resources.unified makes the group idle: then it has no weight."""
+    return str(unified.get("cpu.idle", "")).strip() == "1"
 
 
 def _memory(memory: "dict[str, Any]", known_limit: int | None, result: list[Write]) -> None:
@@ -165,4 +173,7 @@ def warnings(resources: "dict[str, Any]") -> list[str]:
         value = section(resources, part, field).get(key)
         if value and not (isinstance(value, int) and value < 0):
             result.append(f"{field}.{key} is {value!r}, and has no counterpart on cgroup v2: it has no effect")
+    cpu, unified = (section(resources, part, f"linux.resources.{part}") for part in ("cpu", "unified"))
+    if (cpu.get("idle") == 1 and cpu.get("shares")) or (is_idle(unified) and "cpu.weight" in unified):
+        result.append("linux.resources: unable to apply both a weight and idleness: an idle group has no weight")
     return result

@@ -4,7 +4,9 @@ import os
 import sys
 
 from railcar import documents, state
+from railcar.cgroups import v2
 from railcar.cgroups.update import update as change
+from railcar.cli import log
 from railcar.cli.parse import Arguments, Globals, whole_number
 from railcar.cli.pause import group_of
 from railcar.errors import ConfigError, RailcarError, UsageError, errno_text
@@ -112,7 +114,10 @@ def run(options: Globals, arguments: Arguments) -> int:
         if status not in ("created", "running", "paused"):
             raise RailcarError(f'cannot update "{container_id}", which is {status}: container not running')
         if resources:
-            change(group_of(record), resources)
+            group = group_of(record)
+            change(group, resources)
+            for warning in v2.warnings(resources) if group.mode == "v2" else []:
+                log.warn(warning)
             remember(record, resources)
         if schemas:
             from railcar import rdt

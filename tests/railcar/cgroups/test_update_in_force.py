@@ -1,0 +1,56 @@
+"""An update that gives a part takes the other part from what is in force."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from railcar.cgroups import properties, v2
+from railcar.cgroups.group import Group
+from railcar.cgroups.update import complete, with_bandwidth
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    (tmp_path / "cpu.max").write_text("500000 1000000\n")
+    (tmp_path / "cpu.idle").write_text("1\n")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "rate", "period"),
+    [({"period": 900000}, 560_000, 900000), ({"quota": 600000}, 600_000, 1000000), ({"quota": -1}, None, 1000000)],
+)
+def test_systemd_is_told_quota_and_period_together(
+    path: str, cpu: dict[str, int], rate: int | None, period: int
+) -> None:
+    whole = with_bandwidth(Group("v2", {"unified": path}, []), {"cpu": cpu})
+    told = dict(properties.limits(whole, "v2"))
+    assert told["CPUQuotaPeriodUSec"] == ("t", period)
+    assert told["CPUQuotaPerSecUSec"] == ("t", properties.INFINITY if rate is None else rate)
+
+
+def test_on_v1_they_are_in_two_files(tmp_path: Path) -> None:
+    (tmp_path / "cpu.cfs_quota_us").write_text("50000\n")
+    (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
+    group = Group("v1", {"cpu": str(tmp_path)}, [])
+    assert with_bandwidth(group, {"cpu": {"period": 200000}}) == {"cpu": {"period": 200000, "quota": 50000}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "written"),
+    [
+        ({"cpu": {"shares": 200}}, [("cpu.idle", "0"), ("cpu.weight", "16")]),
+        ({"cpu": {"shares": 200, "idle": 1}}, [("cpu.idle", "1")]),
+        ({"unified": {"cpu.weight": "8"}}, [("cpu.idle", "0"), ("cpu.weight", "8")]),
+        ({"unified": {"cpu.idle": "1", "cpu.weight": "8"}}, [("cpu.idle", "1")]),
+    ],
+)
+def test_line_109_a_weight_ends_idleness_unless_both_are_given(
+    path: str, resources: dict[str, Any], written: list[tuple[str, str]]
+) -> None:
+    found = [tuple(map(str, write.choices[0])) for write in v2.writes(complete(path, resources))]
+    assert [name for name, _ in found] == [name for name, _ in written]
+    assert found[0] == written[0]
+    both = "idle" in resources.get("cpu", {}) or "cpu.idle" in resources.get("unified", {})
+    assert any("unable to apply both" in warning for warning in v2.warnings(resources)) == both
+    assert ("CPUWeight" in dict(properties.limits(resources, "v2"))) != both
