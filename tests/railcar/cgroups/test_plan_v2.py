@@ -124,3 +124,9 @@ def test_line_89_ownership_is_for_v2_alone(v1, v2):
     """Checklist 89."""
     assert cgroups.plan(v1, "box", "/box", {}, owner=(1000, 1000)).owner is None
     assert cgroups.plan(v2, "box", "/box", {}, owner=(1000, 1000)).owner == (1000, 1000)
+
+
+def test_a_limit_is_not_lost_by_the_case_of_its_name(v2):
+    resources = {"CPU": {"Cpus": "0"}, "hugepageLimits": [{"pagesize": "2MB", "limit": 1}], "Pids": {"LIMIT": 5}}
+    written = dict(write.choices[0] for write in cgroups.plan(v2, "box", "/box", resources).writes)
+    assert [written[file] for file in ("cpuset.cpus", "hugetlb.2MB.max", "pids.max")] == ["0", "1", "5"]

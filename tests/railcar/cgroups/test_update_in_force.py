@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from railcar.cgroups import properties, v2
 from railcar.cgroups.group import Group
-from railcar.cgroups.update import complete, with_bandwidth
+from railcar.cgroups.update import with_bandwidth, with_idleness
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_on_v1_they_are_in_two_files(tmp_path: Path) -> None:
 def test_line_109_a_weight_ends_idleness_unless_both_are_given(
     path: str, resources: dict[str, Any], written: list[tuple[str, str]]
 ) -> None:
-    found = [tuple(map(str, write.choices[0])) for write in v2.writes(complete(path, resources))]
+    found = [tuple(map(str, write.choices[0])) for write in v2.writes(with_idleness(path, resources))]
     assert [name for name, _ in found] == [name for name, _ in written]
     assert found[0] == written[0]
     both = "idle" in resources.get("cpu", {}) or "cpu.idle" in resources.get("unified", {})

@@ -106,6 +106,22 @@ def test_line_122_unified_limits_are_the_units_and_the_kernels(
     assert properties(unit, "CPUQuotaPerSecUSec") == {"CPUQuotaPerSecUSec": "400ms"}
 
 
+def test_lines_102_and_103_a_period_without_a_quota_stays(
+    runner: Any, bundle: Callable[..., Any], started: Callable[..., str]
+) -> None:
+    made = bundle("sleep", "1000")
+    unit = f"railcar-{runner.prefix}-1.scope"
+    made.config["linux"]["cgroupsPath"] = f"system.slice:railcar:{runner.prefix}-1"
+    made.config["linux"]["resources"] = {"cpu": {"period": 900000}, "pids": {"limit": 33}}
+    name = started(made, "--systemd-cgroup")
+    group = GROUPS / "system.slice" / unit
+    assert (group / "cpu.max").read_text() == "max 900000\n"
+    runner.ok("--systemd-cgroup", "update", "--cpu-quota", "20000", name)
+    assert (group / "cpu.max").read_text() == "20000 900000\n"
+    runner.ok("--systemd-cgroup", "update", "--cpu-quota", "-1", name)
+    assert (group / "cpu.max").read_text() == "max 900000\n"
+
+
 def test_line_87_a_group_that_is_used_is_refused_and_left_alone(
     runner: Any, bundle: Callable[..., Any], started: Callable[..., str]
 ) -> None:

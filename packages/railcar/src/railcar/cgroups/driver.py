@@ -22,12 +22,12 @@ def join(group: "Group", pid: int) -> None:
 def apply_late(group: "Group") -> None:
     """Write the limits that would have been in the way of the container's own start."""
     late, group.late = group.late, []
-    apply(group.paths, late)
     if group.late_resources:
         from railcar.cgroups import systemd
 
         told, group.late_resources = group.late_resources, {}
         systemd.change(group, told)
+    apply(group.paths, late)
 
 
 def destroy(group: "Group") -> None:

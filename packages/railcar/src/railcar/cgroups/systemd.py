@@ -62,6 +62,8 @@ def start(group: "Group", plan: "Plan", pid: int) -> None:
             if group.late:
                 told = ("memory", "pids", "unified")
                 group.late_resources = {key: plan.resources[key] for key in told if key in plan.resources}
+                # Told of one controller, systemd writes the others anew, and no period without a quota.
+                group.late += [write for write in plan.writes if write.field.startswith("cpu.") and not write.late]
             if plan.owner and "unified" in group.paths:
                 create.give(group.paths["unified"], plan.owner)
             group.open()

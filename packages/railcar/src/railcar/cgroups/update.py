@@ -20,8 +20,10 @@ def update(group: "Group", resources: "dict[str, Any]") -> None:
     memory = section(given, "memory", "linux.resources.memory")
     if memory.get("checkBeforeUpdate"):
         check_memory(group, number(memory, "limit", "linux.resources.memory"))
+    if group.unit or group.mode == "v2":
+        given = with_bandwidth(group, given)
     if group.mode == "v2" and "unified" in group.paths:
-        given = complete(group.paths["unified"], given)
+        given = with_idleness(group.paths["unified"], given)
         writes = v2.writes(given, known_limit(group.paths["unified"]))
     else:
         writes, _ = plan_writes(group.mode, group.paths, given)
@@ -29,7 +31,9 @@ def update(group: "Group", resources: "dict[str, Any]") -> None:
     if group.unit:
         from railcar.cgroups import systemd
 
-        systemd.change(group, with_bandwidth(group, given))
+        systemd.change(group, given)
+        # It writes all that it knows anew: a rate as it has rounded it, and no period without a quota.
+        apply(group.paths, writes)
 
 
 def known_limit(path: str) -> int | None:
@@ -38,14 +42,10 @@ def known_limit(path: str) -> int | None:
     return None if text == "max" else int(text)
 
 
-def complete(path: str, resources: "dict[str, Any]") -> "dict[str, Any]":
-    """The resources with what a v2 group needs beside them: the quota in force for a new period, which one file holds;
-    and no idleness for a new weight, which the kernel refuses an idle group."""
+def with_idleness(path: str, resources: "dict[str, Any]") -> "dict[str, Any]":
+    """The resources, and no idleness for a new weight, which the kernel refuses an idle v2 group."""
     cpu = section(resources, "cpu", "linux.resources.cpu")
     unified = section(resources, "unified", "linux.resources.unified")
-    if cpu.get("period") and not cpu.get("quota"):
-        quota = files.read_or(path + "/cpu.max", "max").split()[0]
-        cpu = {**cpu, "quota": -1 if quota == "max" else int(quota)}
     if files.read_or(path + "/cpu.idle", "0").strip() == "1":
         if cpu.get("shares") and cpu.get("idle") is None:
             cpu = {**cpu, "idle": 0}
@@ -56,7 +56,8 @@ def complete(path: str, resources: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def with_bandwidth(group: "Group", resources: "dict[str, Any]") -> "dict[str, Any]":
-    """The resources with quota and period both, where one is given: systemd has a rate for them."""
+    """The resources with quota and period both, where one is given: v2 has
+    one file and systemd a rate for them."""
     cpu = section(resources, "cpu", "linux.resources.cpu")
     if bool(cpu.get("quota")) == bool(cpu.get("period")):
         return resources

@@ -45,9 +45,18 @@ def one(controller: str, file: str, value: object, field: str, optional: bool = 
     return Write(controller, ((file, str(value)),), field, optional, late)
 
 
+def _find(parent: "dict[str, Any]", key: str) -> "Any":
+    """The value of a key, or of one that differs by case: to runtimes in Go they are the same, and a limit that those
+    would set must not be lost."""
+    if key in parent or not parent:
+        return parent.get(key)
+    folded = key.lower()
+    return next((value for other, value in parent.items() if other.lower() == folded), None)
+
+
 def section(parent: "dict[str, Any]", key: str, field: str) -> "dict[str, Any]":
     """An object of the configuration; absent and null are empty."""
-    value = parent.get(key)
+    value = _find(parent, key)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -57,7 +66,7 @@ def section(parent: "dict[str, Any]", key: str, field: str) -> "dict[str, Any]":
 
 def items(parent: "dict[str, Any]", key: str, field: str) -> "list[dict[str, Any]]":
     """A list of objects of the configuration; absent and null are empty."""
-    value = parent.get(key)
+    value = _find(parent, key)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -67,7 +76,7 @@ def items(parent: "dict[str, Any]", key: str, field: str) -> "list[dict[str, Any
 
 def number(parent: "dict[str, Any]", key: str, field: str) -> int | None:
     """An integer of the configuration (bytes, microseconds, counts: the field says); None when absent or null."""
-    value = parent.get(key)
+    value = _find(parent, key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 64:
@@ -77,7 +86,7 @@ def number(parent: "dict[str, Any]", key: str, field: str) -> int | None:
 
 def text(parent: "dict[str, Any]", key: str, field: str) -> str | None:
     """A string of one line; None when absent, null or empty."""
-    value = parent.get(key)
+    value = _find(parent, key)
     if value is None or value == "":
         return None
     if not isinstance(value, str) or "\n" in value or "\0" in value:
@@ -87,7 +96,7 @@ def text(parent: "dict[str, Any]", key: str, field: str) -> str | None:
 
 def flag(parent: "dict[str, Any]", key: str, field: str) -> bool | None:
     """A boolean of the configuration; None when absent or null."""
-    value = parent.get(key)
+    value = _find(parent, key)
     if value is not None and not isinstance(value, bool):
         raise RailcarError(f"{field}.{key} must be true or false, and is {value!r}")
     return value
@@ -103,8 +112,7 @@ def device(entry: "dict[str, Any]", field: str) -> str:
 
 def page_size(entry: "dict[str, Any]", field: str) -> str:
     """``2MB``-like size, as it stands in the names of hugetlb files."""
-    # Callers of runtimes in Go, where a name's case is of no matter, also write it small.
-    size = text(entry, "pageSize", field) or text(entry, "pagesize", field) or ""
+    size = text(entry, "pageSize", field) or ""
     digits = size.rstrip("KMGB")
     if size[len(digits) :] not in ("KB", "MB", "GB") or not (digits.isascii() and digits.isdigit()):
         raise RailcarError(f"{field}.pageSize must be a number with KB, MB or GB, like 2MB, and is {size!r}")
