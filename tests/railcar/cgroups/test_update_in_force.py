@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from railcar.cgroups import properties, v2
 from railcar.cgroups.group import Group
-from railcar.cgroups.update import with_bandwidth, with_idleness
+from railcar.cgroups.update import update, with_bandwidth, with_idleness
+from railcar.errors import RailcarError
 
 
 @pytest.fixture
@@ -34,6 +35,17 @@ def test_on_v1_they_are_in_two_files(tmp_path: Path) -> None:
     (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
     group = Group("v1", {"cpu": str(tmp_path)}, [])
     assert with_bandwidth(group, {"cpu": {"period": 200000}}) == {"cpu": {"period": 200000, "quota": 50000}}
+
+
+@pytest.mark.parametrize(
+    ("memory", "name"),
+    [({"limit": 4096}, "memory limit"), ({"limit": 1 << 20, "swap": 8192}, r"memory\+swap limit")],
+)
+def test_line_100_neither_limit_may_be_under_the_usage(tmp_path: Path, memory: dict[str, int], name: str) -> None:
+    (tmp_path / "memory.current").write_text("65536\n")
+    group = Group("v2", {"unified": str(tmp_path)}, [])
+    with pytest.raises(RailcarError, match=f"rejecting {name}"):
+        update(group, {"memory": {**memory, "checkBeforeUpdate": True}})
 
 
 @pytest.mark.parametrize(

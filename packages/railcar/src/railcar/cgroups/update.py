@@ -19,7 +19,7 @@ def update(group: "Group", resources: "dict[str, Any]") -> None:
     given = {key: value for key, value in resources.items() if key != "devices"}
     memory = section(given, "memory", "linux.resources.memory")
     if memory.get("checkBeforeUpdate"):
-        check_memory(group, number(memory, "limit", "linux.resources.memory"))
+        check_memory(group, memory)
     if group.unit or group.mode == "v2":
         given = with_bandwidth(group, given)
     if group.mode == "v2" and "unified" in group.paths:
@@ -71,16 +71,16 @@ def with_bandwidth(group: "Group", resources: "dict[str, Any]") -> "dict[str, An
     return {**resources, "cpu": {**cpu, **{key: cpu.get(key) or value for key, value in in_force.items()}}}
 
 
-def check_memory(group: "Group", limit: int | None) -> None:
+def check_memory(group: "Group", memory: "dict[str, Any]") -> None:
     """memory.checkBeforeUpdate: refuse a limit (bytes) under the present usage, instead of letting the kernel kill."""
-    if limit is None or limit <= 0:
-        return
     if group.mode == "v2":
         text = files.read_or(group.paths["unified"] + "/memory.current", "0")
     else:
         text = files.read_or(group.paths.get("memory", "") + "/memory.usage_in_bytes", "0")
     usage = int(text)
-    if limit < usage:
-        raise RailcarError(
-            f"memory usage {usage} exceeds the new limit {limit}: rejecting memory limit (checkBeforeUpdate)"
-        )
+    for key, name in (("swap", "memory+swap"), ("limit", "memory")):
+        limit = number(memory, key, "linux.resources.memory")
+        if limit and 0 < limit <= usage:
+            raise RailcarError(
+                f"memory usage {usage} exceeds the new limit {limit}: rejecting {name} limit (checkBeforeUpdate)"
+            )
