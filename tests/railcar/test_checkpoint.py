@@ -211,6 +211,19 @@ def test_refusals_are_clear(runner: Any, bundle: Callable[..., Any], tmp_path: P
     assert "container does not exist" in runner("state", container).stderr
 
 
+def test_what_a_killed_restore_leaves_can_be_deleted(runner: Any, bundle: Callable[..., Any], tmp_path: Path) -> None:
+    made = bundle("true").write()
+    false = tmp_path / "criu"
+    false.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+    false.chmod(0o755)
+    (tmp_path / "inventory.img").touch()
+    container = runner.id()
+    done = runner("--criu", false, "restore", "--image-path", tmp_path, "--bundle", made.path, container)
+    assert done.returncode == -9
+    runner.ok("delete", "--force", container)
+    assert "container does not exist" in runner("state", container).stderr
+
+
 COUNTING = "n=0; while :; do n=$((n+1)); echo $n > /tmp/n; [ -e /tmp/end ] && exit 7; sleep 0.05; done"
 
 

@@ -101,11 +101,11 @@ def checkpoint(root: str, container_id: str, request: Request, criu_program: str
         _check_parent(request)
         path = program(criu_program)
         streams = _streams(record.pid)
+        if not request.pre_dump:  # before the dump: a lazy one ends when it has been restored
+            directory(request.image)
+            state.write(os.path.join(request.image, STREAMS), documents.compact(streams).encode())
         _dump(path, request, _options(record, config, request, streams))
-        if request.pre_dump:
-            return []
-        state.write(os.path.join(request.image, STREAMS), documents.compact(streams).encode())
-        if request.leave_running:
+        if request.pre_dump or request.leave_running:
             return []
         return removing.remove(record, "running")
     finally:

@@ -178,7 +178,11 @@ def remove_directory(path: str) -> None:
         return
     except OSError:  # a command that was killed has left more
         for name in os.listdir(path):
-            _unlink(os.path.join(path, name))
+            left = os.path.join(path, name)
+            if os.path.isdir(left) and not os.path.islink(left):
+                os.rmdir(left)  # the mount point of a restore
+            else:
+                _unlink(left)
         os.rmdir(path)
 
 

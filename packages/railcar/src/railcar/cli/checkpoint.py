@@ -52,7 +52,7 @@ def page_server(text: str) -> tuple[str, int] | None:
 
 
 def status(text: str) -> int:
-    """The descriptor of --status-fd, -1 without. Raises UsageError for one that cannot be written to."""
+    """The descriptor of --status-fd, not to be handed on; -1 without. Raises UsageError where none can write to it."""
     if not text:
         return -1
     fd = whole_number(text, "--status-fd")
@@ -62,6 +62,7 @@ def status(text: str) -> int:
         raise UsageError(f"--status-fd is {fd}, which is no open descriptor: {errno_text(error.errno or 0)}") from None
     if mode == os.O_RDONLY:
         raise UsageError(f"--status-fd is {fd}, which is not open for writing")
+    os.set_inheritable(fd, False)  # else criu would keep it open, and who reads to its end would wait for criu's
     return fd
 
 
