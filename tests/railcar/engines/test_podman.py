@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from engine_support import Engine
+from engine_support import Engine, until
 from engine_support.actions import RUN, PodmanActions, namespace
 
 POD = """
@@ -90,3 +90,23 @@ def test_play_kube(engine: Engine, tmp_path: Path) -> None:
     engine.ok("play", "kube", "--network", "none", tmp_path / "pod.yaml")
     assert engine.ok("exec", "railcar-played-first", "sh", "-c", "echo $TOKEN") == "played"
     engine.ok("pod", "rm", "--force", "--time", "0", "railcar-played")
+
+
+def test_no_limit_of_processes(engine: Engine) -> None:
+    script = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"
+    assert engine.ok(*RUN, "--pids-limit", "-1", "box", "sh", "-c", f"({script})") == "max"
+
+
+def test_tmpfs_with_a_mode(engine: Engine) -> None:
+    """podman asks to copy up what is there, too: the mode is that of the option all the same."""
+    options = ("--mount", "type=tmpfs,dst=/scratch,tmpfs-size=1m,tmpfs-mode=1770")
+    assert engine.ok(*RUN, *options, "box", "stat", "-c", "%a", "/scratch") == "1770"
+
+
+def test_kill_while_paused(engine: Engine) -> None:
+    name = engine.start()
+    engine.ok("pause", name)
+    engine.ok("kill", name)
+    until(lambda: engine.inspect(name, ".State.Status") == "exited", "the container to end")
+    assert engine.inspect(name, ".State.ExitCode") == "137"
+    engine.ok("rm", name)

@@ -7,6 +7,10 @@ import os
 from railcar import pidfds, state
 from railcar.errors import RailcarError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from railcar.cgroups.group import Group
+
 _SPECIAL = {"SIGRTMIN": 34, "SIGRTMAX": 64, "SIGIOT": 6, "SIGCLD": 17, "SIGPOLL": 29, "SIGSTKFLT": 16}
 
 
@@ -52,9 +56,22 @@ def kill(root: str, container_id: str, signal: int, everything: bool = False) ->
             group.kill(signal)
         else:
             pidfds.send(pidfd, signal)
+            if signal == 9:
+                _let_die(record.group())
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
         raise RailcarError(f"cannot kill {container_id}: os: process already finished: container not running") from None
     finally:
         os.close(pidfd)
+
+
+def _let_die(group: "Group | None") -> None:
+    """Thaw what was killed while paused: cgroup v1's freezer, other than v2's, would hold it for ever."""
+    if group is None or group.mode == "v2" or not group.frozen():
+        return
+    try:
+        group.thaw()
+    except RailcarError:
+        if group.exists():
+            raise

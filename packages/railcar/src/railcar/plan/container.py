@@ -159,6 +159,16 @@ def _shown(group: "dict[str, Any]") -> "Callable[[dict[str, Any]], list[dict[str
     return lambda mount: mounts_for(group["mode"], group["paths"], mount)
 
 
+def _resources(linux: "dict[str, Any]", annotations: "dict[str, Any]") -> "dict[str, Any] | None":
+    """linux.resources; but podman 4 says 0 for no limit of processes, where the specification means none at all."""
+    resources: dict[str, Any] | None = linux.get("resources")
+    if annotations.get("io.container.manager") != "libpod" or not resources:
+        return resources
+    pids = resources.get("pids")
+    unlimited = isinstance(pids, dict) and pids.get("limit") == 0
+    return resources | {"pids": {"limit": -1}} if unlimited else resources
+
+
 def _plan_cgroup(
     value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options
 ) -> "cgroups.Plan | None":
@@ -175,7 +185,7 @@ def _plan_cgroup(
         cgroups.layout.find(),
         container_id,
         linux.get("cgroupsPath"),
-        linux.get("resources"),
+        _resources(linux, value.get("annotations") or {}),
         systemd=options.systemd_cgroup,
         rootless=options.rootless,
         owner=owner if owner and -1 not in owner else None,

@@ -277,7 +277,7 @@ class Builder:
         in_place = not self.sources.modern or filesystems.needs_mount2(mount)
         fd = self._mount2(mount, target, extra) if in_place else self._create(mount, extra)
         if mount.options.copy_up:
-            copyup.copy(target, fd, mount.name())
+            copyup.copy(target, fd, mount.name(), keep_mode=mount.options.has_data("mode"))
         if not in_place:
             mounts.attach(fd, target)
         os.close(target)

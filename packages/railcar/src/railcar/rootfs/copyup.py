@@ -11,10 +11,16 @@ _CHUNK = 1 << 20
 _UNSUPPORTED = (1, 22, 95)  # EPERM, EINVAL, ENOTSUP: attributes that a tmpfs, or this user, cannot have
 
 
-def copy(source: int, target: int, step: str) -> None:
-    """Copy the directory ``source`` into the directory ``target`` (both may be O_PATH), modes, owners and times too."""
+def copy(source: int, target: int, step: str, *, keep_mode: bool = False) -> None:
+    """Copy the directory ``source`` into the directory ``target`` (both may be O_PATH), modes, owners and times too.
+
+    `keep_mode`: but for the mode of ``target`` itself, which its mount option says.
+    """
     try:
+        mode = stat.S_IMODE(os.stat(".", dir_fd=target).st_mode)
         _directory(_readable(source, "."), _readable(target, "."))
+        if keep_mode:
+            os.chmod(".", mode, dir_fd=target)
     except OSError as error:
         raise StepError(step, "tmpcopyup", error.errno or 0, str(error.filename or "")) from error
     except RecursionError:
