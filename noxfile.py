@@ -56,7 +56,7 @@ def tests(session: nox.Session) -> None:
     built = sorted((place / "wheels").glob("*.whl"))
     other = another_python.ensure(place / "another", bin_ / "smith", ROOT / "requirements" / "test.txt", built)
     if other is not None:
-        env["SMITH_TEST_PYTHON"] = str(other)
+        env |= {"SMITH_TEST_PYTHON": str(other), "SMITH_TEST_ROOT": str(another_python.root_of(other))}
     session.run(bin_ / "python", "tools/suite.py", *session.posargs, env=env, external=True)
     if not session.posargs:
         # As every user but root has it: from the interpreter's own start.

@@ -35,7 +35,9 @@ def ensure(place: Path, smith: Path, requirements: Path, wheels: list[Path]) -> 
     """The command of a Python with these requirements and wheels, made below `place`; None where it cannot be had."""
     found, (release, libarchive) = next(item for item in RELEASES.items() if item[0] != sys.version_info[:2])
     version = ".".join(map(str, found))
-    root, site = place / version / "rootfs", place / f"site-{version}"
+    command_file = place / f"python{version}"
+    site = place / f"site-{version}"
+    root = root_of(command_file)
     if not root.is_dir():
         mirror = _mirror()
         if not mirror or not KEYS.exists():
@@ -62,12 +64,16 @@ def ensure(place: Path, smith: Path, requirements: Path, wheels: list[Path]) -> 
             _without(version, "its packages cannot be installed")
             return None
     libraries = ":".join(sorted({str(path.parent) for path in root.glob("usr/lib/**/*.so.*")}))
-    command_file = place / f"python{version}"
     command_file.write_text(
         COMMAND.format(root=root, site=site, loader=loader, libraries=libraries, version=version), encoding="utf-8"
     )
     command_file.chmod(0o755)
     return command_file
+
+
+def root_of(command: Path) -> Path:
+    """The root, a small Debian system, out of which such a command runs."""
+    return command.parent / command.name.removeprefix("python") / "rootfs"
 
 
 def _mirror() -> str:
