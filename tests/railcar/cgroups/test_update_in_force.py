@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from railcar import specimen
 from railcar.cgroups import properties, v2
 from railcar.cgroups.group import Group
+from railcar.cgroups.paths import Unit
 from railcar.cgroups.update import update, with_bandwidth, with_idleness
 from railcar.errors import RailcarError
+from railcar.plan import container
 
 
 @pytest.fixture
@@ -66,3 +69,25 @@ def test_line_109_a_weight_ends_idleness_unless_both_are_given(
     both = "idle" in resources.get("cpu", {}) or "cpu.idle" in resources.get("unified", {})
     assert any("unable to apply both" in warning for warning in v2.warnings(resources)) == both
     assert ("CPUWeight" in dict(properties.limits(resources, "v2"))) != both
+
+
+def test_under_systemd_the_quota_is_one_that_it_can_express(path: str) -> None:
+    group = Group(
+        "v2",
+        {"unified": path},
+        [],
+    )
+    group.unit = Unit("x.scope", "system.slice")
+    assert with_bandwidth(group, {"cpu": {"period": 900000}}) == {"cpu": {"quota": 504000, "period": 900000}}
+
+
+def test_line_89_a_group_goes_to_a_root_that_may_write_to_it() -> None:
+    mount = {"destination": "/sys/fs/cgroup", "type": "cgroup"}
+    assert container._writable([mount])
+    assert not container._writable([{**mount, "options": ["nosuid", "ro"]}, {"destination": "/proc", "type": "proc"}])
+
+
+def test_a_rootless_specimen_shows_its_own_cgroup_where_it_has_the_namespace() -> None:
+    for own in (True, False):
+        made = specimen.rootless(specimen.config("1.3.0", own), 1000, 1000)
+        assert ("/sys/fs/cgroup" in [mount["destination"] for mount in made["mounts"]]) == own

@@ -79,8 +79,8 @@ def rootless(full: "dict[str, Any]", uid: int, gid: int) -> "dict[str, Any]":
     for mount in full["mounts"]:
         if mount["destination"] == "/sys":
             mount = _mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
-        elif mount["destination"] == "/sys/fs/cgroup":
-            continue
+        elif mount["destination"] == "/sys/fs/cgroup" and {"type": "cgroup"} not in linux["namespaces"]:
+            continue  # that of /sys is all that this user may show
         elif mount["destination"] == "/dev/pts":
             mount = {**mount, "options": [option for option in mount["options"] if option != "gid=5"]}
         mounts.append(mount)

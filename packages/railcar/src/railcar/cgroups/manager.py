@@ -15,6 +15,7 @@ OBJECT = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
 MATCH = f"type='signal',interface='{MANAGER}',member='JobRemoved',path='{OBJECT}'"
 EXISTS = NAME + ".UnitExists"
+SUBSCRIBED = NAME + ".AlreadySubscribed"
 NO_UNIT = NAME + ".NoSuchUnit"
 
 
@@ -45,7 +46,11 @@ def _listen(connection: dbus.Connection) -> None:
     """Have JobRemoved sent to us. systemd's own socket sends it without being asked."""
     if connection.bus:
         connection.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", MATCH)
-        connection.call(NAME, OBJECT, MANAGER, "Subscribe")
+        try:
+            connection.call(NAME, OBJECT, MANAGER, "Subscribe")
+        except dbus.CallError as error:
+            if error.name != SUBSCRIBED:
+                raise
 
 
 def start_unit(connection: dbus.Connection, name: str, given: "list[Property]") -> None:

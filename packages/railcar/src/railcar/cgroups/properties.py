@@ -141,18 +141,20 @@ def unified(files: "dict[str, str]") -> "list[Property]":
     return result
 
 
+def rate(quota: int, period: int) -> int:
+    """Microseconds of CPU time per second, in steps of 10 ms, which systemd rounds to, and upwards, so that the limit
+    is not under the asked."""
+    per_second = quota * 1_000_000 // period
+    return min(per_second + -per_second % 10_000, INFINITY)
+
+
 def _bandwidth(quota: int | None, period: int | None) -> "list[Property]":
-    """CPU time per second in steps of 10 ms, which systemd rounds to, and upwards, so that the limit is not under
-    the asked."""
     if not quota and not period:
         return []
     result: list[Property] = []
     if period:
         result.append(("CPUQuotaPeriodUSec", ("t", period)))
-    per_second = INFINITY
-    if quota and quota > 0:
-        per_second = quota * 1_000_000 // (period or 100_000)
-        per_second = min(per_second + -per_second % 10_000, INFINITY)
+    per_second = rate(quota, period or 100_000) if quota and quota > 0 else INFINITY
     result.append(("CPUQuotaPerSecUSec", ("t", per_second)))
     return result
 

@@ -2,6 +2,7 @@
 
 from railcar.cgroups import files, v2
 from railcar.cgroups.plan import plan_writes
+from railcar.cgroups.properties import rate
 from railcar.cgroups.values import number, section
 from railcar.cgroups.writes import apply
 from railcar.errors import RailcarError
@@ -56,19 +57,22 @@ def with_idleness(path: str, resources: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def with_bandwidth(group: "Group", resources: "dict[str, Any]") -> "dict[str, Any]":
-    """The resources with quota and period both, where one is given: v2 has
-    one file and systemd a rate for them."""
+    """The resources with quota and period both, where one is given: v2 has one file and systemd a rate for them. Under
+    systemd the quota is one for a rate that it can express."""
     cpu = section(resources, "cpu", "linux.resources.cpu")
-    if bool(cpu.get("quota")) == bool(cpu.get("period")):
+    quota, period = (number(cpu, key, "linux.resources.cpu") for key in ("quota", "period"))
+    if not quota and not period:
         return resources
     if group.mode == "v2":
-        quota, period = files.read_or(group.paths.get("unified", "") + "/cpu.max", "max 100000").split()
+        had, every = files.read_or(group.paths.get("unified", "") + "/cpu.max", "max 100000").split()
     else:
         directory = group.paths.get("cpu", "")
-        quota = files.read_or(directory + "/cpu.cfs_quota_us", "-1").strip()
-        period = files.read_or(directory + "/cpu.cfs_period_us", "100000").strip()
-    in_force = {"quota": -1 if quota == "max" else int(quota), "period": int(period)}
-    return {**resources, "cpu": {**cpu, **{key: cpu.get(key) or value for key, value in in_force.items()}}}
+        had = files.read_or(directory + "/cpu.cfs_quota_us", "-1").strip()
+        every = files.read_or(directory + "/cpu.cfs_period_us", "100000").strip()
+    quota, period = quota or (-1 if had == "max" else int(had)), period or int(every)
+    if group.unit and quota > 0:
+        quota = rate(quota, period) * period // 1_000_000
+    return {**resources, "cpu": {**cpu, "quota": quota, "period": period}}
 
 
 def check_memory(group: "Group", memory: "dict[str, Any]") -> None:

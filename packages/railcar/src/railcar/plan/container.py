@@ -12,7 +12,7 @@ from railcar.rootfs import planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 
@@ -169,6 +169,13 @@ def _resources(linux: "dict[str, Any]", annotations: "dict[str, Any]") -> "dict[
     return resources | {"pids": {"limit": -1}} if unlimited else resources
 
 
+def _writable(entries: "Iterable[dict[str, Any]]") -> bool:
+    """Whether the container may write to a mount of its cgroup: only then does the group become its root's."""
+    return any(
+        entry.get("type") in ("cgroup", "cgroup2") and "ro" not in (entry.get("options") or ()) for entry in entries
+    )
+
+
 def _plan_cgroup(
     value: "dict[str, Any]", linux: "dict[str, Any]", container_id: str, options: Options
 ) -> "cgroups.Plan | None":
@@ -176,7 +183,7 @@ def _plan_cgroup(
         return None
     owner = None
     listed = {entry["type"] for entry in linux.get("namespaces") or ()}
-    if {"user", "cgroup"} <= listed and linux.get("uidMappings"):
+    if {"user", "cgroup"} <= listed and linux.get("uidMappings") and _writable(value.get("mounts") or ()):
         owner = (
             namespace_plan.to_host(namespace_plan.ranges(linux.get("uidMappings")), 0),
             namespace_plan.to_host(namespace_plan.ranges(linux.get("gidMappings")), 0),
