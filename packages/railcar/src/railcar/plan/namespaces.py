@@ -1,6 +1,6 @@
 """Which namespaces a container gets: new at birth, new a little later, or joined by path. namespaces(7)."""
 
-from ocicommon.linux.namespaces import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER, TYPES
+from ocicommon.linux.namespaces import CLONE_NEWTIME, CLONE_NEWUSER, TYPES
 
 from railcar.errors import ConfigError
 
@@ -67,8 +67,6 @@ def plan(config: "dict[str, Any]", born_in_cgroup: bool) -> Namespaces:
             result.late |= flag
         else:
             result.new |= flag
-    if result.late & CLONE_NEWCGROUP and born_in_cgroup:
-        result.late &= ~CLONE_NEWCGROUP
     result.uid_map = ranges(linux.get("uidMappings"))
     result.gid_map = ranges(linux.get("gidMappings"))
     if result.new_user and not (result.uid_map and result.gid_map):
