@@ -56,22 +56,11 @@ def kill(root: str, container_id: str, signal: int, everything: bool = False) ->
             group.kill(signal)
         else:
             pidfds.send(pidfd, signal)
-            if signal == 9:
-                _let_die(record.group())
+            if signal == 9 and (own := record.group()) is not None:
+                own.let_die()
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
         raise RailcarError(f"cannot kill {container_id}: os: process already finished: container not running") from None
     finally:
         os.close(pidfd)
-
-
-def _let_die(group: "Group | None") -> None:
-    """Thaw what was killed while paused: cgroup v1's freezer, other than v2's, would hold it for ever."""
-    if group is None or group.mode == "v2" or not group.frozen():
-        return
-    try:
-        group.thaw()
-    except RailcarError:
-        if group.exists():
-            raise

@@ -217,12 +217,27 @@ class Group:
                 except ProcessLookupError:
                     continue
         finally:
+            if signal == 9:
+                self.let_die()
             if thaw or signal == 9:
                 try:
                     self.thaw()
                 except RailcarError:
                     if self.exists():
                         raise
+
+    def let_die(self) -> None:
+        """Thaw the group and those below it, which a container with cgroups of its own to write may have frozen:
+        on v1 not even SIGKILL ends a frozen process."""
+        path = self.paths.get("freezer")
+        if not path:
+            return
+        try:
+            tree.bottom_up(path, None, lambda descriptor: tree.write_at(descriptor, "freezer.state", "THAWED"))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RailcarError(f"cgroup: thaw the groups in {path}: {files.reason(error)}") from None
 
     def undo(self) -> None:
         """Remove the directories that were made for it, and leave those that were there."""

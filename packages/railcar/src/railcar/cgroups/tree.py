@@ -73,6 +73,23 @@ def bottom_up(
         os.close(descriptor)
 
 
+def write_at(descriptor: int, name: str, text: str) -> None:
+    """Write to a control file of an open group, if it is still there. Raises OSError."""
+    try:
+        file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return
+        raise
+    try:
+        os.write(file, text.encode())
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    finally:
+        os.close(file)
+
+
 def read_at(descriptor: int, name: str) -> str:
     """The text of a control file of an open group; empty when it cannot be read (threaded groups refuse
     cgroup.procs)."""
