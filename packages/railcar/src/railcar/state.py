@@ -25,6 +25,7 @@ INTENT = "intent.json"
 CONFIG = "config.json"
 GO_FIFO = "exec.fifo"
 REPLY_FIFO = "reply.fifo"
+_SHAPE = (("pid", int), ("start_time", int), ("cgroup", dict), ("namespaces", list), ("hooks", list), ("creator", dict))
 
 
 def check_id(container_id: str) -> None:
@@ -294,7 +295,9 @@ def find(root: str, container_id: str) -> Record:
     # The intent stays beside the final record, which may come while we look: the third look is for that.
     for name in (STATE, INTENT, STATE):
         try:
-            return Record(root, container_id, documents.read(os.path.join(directory, name)))
+            data = documents.read(os.path.join(directory, name))
+            _believe(root, directory, name, data)
+            return Record(root, container_id, data)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -304,6 +307,30 @@ def find(root: str, container_id: str) -> Record:
     if os.path.isdir(directory):
         return Record(root, container_id, {"id": container_id, "phase": "creating"})
     raise ContainerMissing(container_id, root)
+
+
+def _believe(root: str, directory: str, name: str, data: "Any") -> None:
+    """Refuse what is no record, and another user's where anybody may put one: it names processes to be killed, groups
+    to be removed and hooks to be run. Raises RailcarError."""
+    if not _has_shape(data):
+        raise RailcarError(
+            f"{directory}/{name} is no record of a container: when no process of it is left, remove {directory}"
+        )
+    owner = os.stat(directory, follow_symlinks=False).st_uid
+    if owner not in (0, os.geteuid()) and os.stat(root).st_mode & 0o002:
+        raise RailcarError(
+            f"{directory} belongs to user {owner}, and anybody may write to {root}: choose another --root"
+        )
+
+
+def _has_shape(data: "Any") -> bool:
+    if not isinstance(data, dict):
+        return False
+    for key, kind in _SHAPE:
+        if data.get(key) is not None and not isinstance(data[key], kind):
+            return False
+    group = data.get("cgroup")
+    return not group or (isinstance(group.get("mode"), str) and isinstance(group.get("paths"), dict))
 
 
 def all(root: str) -> list[Record]:
@@ -334,7 +361,7 @@ def lock(root: str, container_id: str, wait: bool = True) -> int:
     path = os.path.join(root, container_id)
     while True:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             raise ContainerMissing(container_id, root) from None
         try:
@@ -346,7 +373,7 @@ def lock(root: str, container_id: str, wait: bool = True) -> int:
             raise
         # A delete may have removed the directory while we waited: its lock then guards nothing.
         try:
-            here, there = os.fstat(fd), os.stat(path)
+            here, there = os.fstat(fd), os.stat(path, follow_symlinks=False)
         except FileNotFoundError:
             os.close(fd)
             raise ContainerMissing(container_id, root) from None

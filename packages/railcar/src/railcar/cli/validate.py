@@ -2,6 +2,8 @@
 
 import sys
 
+from ocicommon.printable import printable
+
 from railcar import documents
 from railcar.cli.parse import Arguments, Globals
 
@@ -27,7 +29,7 @@ def run(options: Globals, arguments: Arguments) -> int:
         sys.stdout.write(documents.indented(entries) + "\n")
         return int(failed)
     for finding in findings:
-        sys.stdout.write(finding.shown("config.json") + "\n")
+        sys.stdout.write(printable(finding.shown("config.json")) + "\n")
     if not findings:
         sys.stdout.write(f"{bundle}: nothing to mend\n")
     return int(failed)
