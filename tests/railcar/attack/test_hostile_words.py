@@ -140,6 +140,17 @@ def test_a_wrong_shape_is_told_and_not_a_failure(bundle, runtime, old, new):
     assert "options" in result.stdout.lower()
 
 
+def test_what_validate_repeats_does_not_steer_the_terminal(bundle, runtime):
+    """Half of a surrogate pair, which cannot be printed at all, is among it."""
+    bundle.config["linux"]["rootfsPropagation"] = "\ud800" + STEERING
+    bundle.write()
+    result = runtime.call("validate", str(bundle.path))
+    assert result.returncode == 1
+    assert result.stderr == ""
+    assert "title" in result.stdout
+    assert not steers(result.stdout)
+
+
 @pytest.mark.parametrize("member", ["linux", "mounts", "process", "root", "hooks"])
 @pytest.mark.parametrize("value", [7, "x", [7], {"x": 7}])
 def test_a_member_of_another_shape_is_told(bundle, runtime, member, value):
