@@ -7,10 +7,6 @@ import os
 from railcar import pidfds, state
 from railcar.errors import RailcarError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from railcar.cgroups.group import Group
-
 _SPECIAL = {"SIGRTMIN": 34, "SIGRTMAX": 64, "SIGIOT": 6, "SIGCLD": 17, "SIGPOLL": 29, "SIGSTKFLT": 16}
 
 
