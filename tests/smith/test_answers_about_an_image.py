@@ -226,3 +226,19 @@ def test_a_normal_users_bundle_maps_the_images_user(run_smith: Any, built: Path)
     assert {"type": "user"} in linux["namespaces"]
     assert os.geteuid() in {entry["hostID"] for entry in linux["uidMappings"]}
     assert (run_smith.folder / "bundle/rootfs/usr/bin/env").stat().st_uid == os.geteuid()
+
+
+def test_a_name_in_an_image_does_not_steer_the_terminal(run_smith: Any, make_image: Any) -> None:
+    make_image([("a\x1b[2Jpp", b"one")]).write(run_smith.folder / "a.tar")
+    make_image([("other", b"two")]).write(run_smith.folder / "b.tar")
+    for command in (["inspect", "a.tar"], ["ls", "a.tar"], ["diff", "a.tar", "b.tar"]):
+        done = subprocess.run(
+            [run_smith.command, *command],
+            cwd=run_smith.folder,
+            env=run_smith.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "\x1b[2J" not in done.stdout + done.stderr, command
+        assert "pp" in done.stdout + done.stderr, command

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import typer
+from ocicommon.printable import printable
 
 from smith.cli import (
     build,
@@ -80,7 +81,7 @@ def main() -> None:
     try:
         application()(arguments(sys.argv[1:]), standalone_mode=True)
     except SmithError as error:
-        print(f"smith: {error}", file=sys.stderr)
+        print(f"smith: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from smith.cli.terminal import paint, show_json, size
+from smith.cli.terminal import line, paint, show_json, size
 
 COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
@@ -24,7 +24,7 @@ def command(
     if json:
         show_json(found)
     elif found["same"]:
-        print("no difference")
+        line("no difference")
     else:
         say(found, every)
     raise typer.Exit(0 if found["same"] else 1)
@@ -34,15 +34,15 @@ def say(found: dict[str, Any], every: bool) -> None:
     """The difference for people: by package, then what belongs to none, the config and the packing."""
     old, new = found["sizes"]
     if old != new:
-        print(f"{size(old)} -> {size(new)} ({signed(new - old)})")
+        line(f"{size(old)} -> {size(new)} ({signed(new - old)})")
     for group in found["groups"]:
         whole = say_package(group)
         if every or not whole:
             say_files(group, "  " if group["package"] else "")
     for entry in found["config"]:
-        print(f"{mark('~')} config {entry['name']}: {shown(entry['old'])} -> {shown(entry['new'])}")
+        line(f"{mark('~')} config {entry['name']}: {shown(entry['old'])} -> {shown(entry['new'])}")
     for text in found["layers"]:
-        print(f"{mark('~')} {text}")
+        line(f"{mark('~')} {text}")
 
 
 def say_package(group: dict[str, Any]) -> bool:
@@ -54,28 +54,28 @@ def say_package(group: dict[str, Any]) -> bool:
     if old and new:
         version = f"{old} -> {new}" if old != new else new
         change = f"  {signed(sizes[1] - sizes[0])}" if sizes[0] != sizes[1] else ""
-        print(f"{mark('~')} package {paint(group['package'], 'bold')} {version}{change}")
+        line(f"{mark('~')} package {paint(group['package'], 'bold')} {version}{change}")
         return False
     sign, paths, total = ("+", group["added"], sizes[1]) if new else ("-", group["removed"], sizes[0])
     files = "1 entry" if len(paths) == 1 else f"{len(paths)} entries"
-    print(f"{mark(sign)} package {paint(group['package'], 'bold')} {new or old}  {files}, {size(total)}")
+    line(f"{mark(sign)} package {paint(group['package'], 'bold')} {new or old}  {files}, {size(total)}")
     return not group["changed"]
 
 
 def say_files(group: dict[str, Any], lead: str) -> None:
     """The files of one package."""
     for path in group["added"]:
-        print(f"{lead}{mark('+')} /{path}")
+        line(f"{lead}{mark('+')} /{path}")
     for path in group["removed"]:
-        print(f"{lead}{mark('-')} /{path}")
+        line(f"{lead}{mark('-')} /{path}")
     for entry in group["changed"]:
         changes = entry["changes"]
         if len(changes) == 1:
-            print(f"{lead}{mark('~')} /{entry['path']}: {changes[0]}")
+            line(f"{lead}{mark('~')} /{entry['path']}: {changes[0]}")
             continue
-        print(f"{lead}{mark('~')} /{entry['path']}")
+        line(f"{lead}{mark('~')} /{entry['path']}")
         for text in changes:
-            print(f"{lead}    {text}")
+            line(f"{lead}    {text}")
 
 
 def mark(sign: str) -> str:

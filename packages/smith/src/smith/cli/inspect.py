@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smith.cli.terminal import paint, show_json, size
+from smith.cli.terminal import line, paint, show_json, size
 
 if TYPE_CHECKING:
     from smith.answers.contents import Row
@@ -30,7 +30,7 @@ def command(
         from smith.answers.page import write
 
         write(data, html)
-        print(f"{html}: written")
+        line(f"{html}: written")
         return
     if json:
         show_json(data)
@@ -45,17 +45,17 @@ def say(data: dict[str, Any], rows: list[Row]) -> None:
     packed = sum(layer["size"] for layer in data["layers"])
     layers = "1 layer" if len(data["layers"]) == 1 else f"{len(data['layers'])} layers"
     files = sum(1 for entry in data["files"] if entry["type"] == "file")
-    print(paint(f"{data['name']}:{data['tag']}", "bold"))
-    print(f"  {data['digest'] or 'no OCI manifest'}")
-    print(f"  {data['platform']}, user {config.get('User') or '0:0'}, runs {runs or 'nothing'}")
-    print(f"  {files} files, {size(data['size'])}; {layers}, {size(packed)} packed\n")
-    print(paint(f"{'size':>10}  {'':>4}  {'files':>5}", "dim"))
+    line(paint(f"{data['name']}:{data['tag']}", "bold"))
+    line(f"  {data['digest'] or 'no OCI manifest'}")
+    line(f"  {data['platform']}, user {config.get('User') or '0:0'}, runs {runs or 'nothing'}")
+    line(f"  {files} files, {size(data['size'])}; {layers}, {size(packed)} packed\n")
+    line(paint(f"{'size':>10}  {'':>4}  {'files':>5}", "dim"))
     for row in rows:
-        print(f"{size(row.size):>10}  {share(row.size, data['size']):>4}  {row.files:>5}  {row.branches}{row.name}")
-    print(paint(f"\n{'size':>10}  {'':>4}  {'files':>5}  package", "dim"))
+        line(f"{size(row.size):>10}  {share(row.size, data['size']):>4}  {row.files:>5}  {row.branches}{row.name}")
+    line(paint(f"\n{'size':>10}  {'':>4}  {'files':>5}  package", "dim"))
     for name, found in data["packages"].items():
         amounts = f"{size(found['size']):>10}  {share(found['size'], data['size']):>4}  {found['files']:>5}"
-        print(f"{amounts}  {name} {paint(found['version'], 'dim')}".rstrip())
+        line(f"{amounts}  {name} {paint(found['version'], 'dim')}".rstrip())
 
 
 def share(part: int, whole: int) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from smith.cli.terminal import show_json
+from smith.cli.terminal import line, show_json
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
             show_json([entry(known, each, known.tree[each]) for each in paths])
             return
         for each in paths:
-            print("/" + recipe_text(each).replace("\n", "\\n"))
+            line("/" + recipe_text(each).replace("\n", "\\n"))
         return
-    for line in listing(known, path):
-        print(line)
+    for each in listing(known, path):
+        line(each)

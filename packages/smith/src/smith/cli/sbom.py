@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from smith.cli.terminal import line
+
 FORMS = ("cyclonedx", "spdx", "table")
 
 
@@ -47,4 +49,4 @@ def say(bill: dict[str, Any]) -> None:
         rows.append((component["name"], component.get("version", ""), source, " ".join("; ".join(licences).split())))
     widths = [max((len(row[place]) for row in rows), default=0) for place in range(3)]
     for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+        line("  ".join(f"{cell:{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import sys
 import threading
 from typing import Any
 
+from ocicommon.printable import printable
+
 from smith.progress import Task
 
 STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33}
+_OWN = re.compile("(\x1b\\[(?:0|1|2|3[123])m)")
 
 
 def is_terminal() -> bool:
@@ -21,6 +25,11 @@ def paint(text: str, style: str) -> str:
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{STYLES[style]}m{text}\x1b[0m"
+
+
+def line(text: str = "") -> None:
+    """Print a line. Names in it may be an image's: of what steers a terminal only `paint`'s styles are let through."""
+    print("".join(part if _OWN.fullmatch(part) else printable(part) for part in _OWN.split(text)))
 
 
 class _Bar:

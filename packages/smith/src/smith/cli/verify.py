@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from smith.cli.terminal import Bars, show_json
+from smith.cli.terminal import Bars, line, show_json
 
 
 def command(
@@ -40,11 +40,11 @@ def command(
         show_json({"image": image, "digest": known.image.digest, "ok": not found, "broken": found})
     else:
         for sentence in found[:50]:
-            print(f"{image}: {sentence}")
+            line(f"{image}: {sentence}")
         if len(found) > 50:
-            print(f"{image}: {len(found) - 50} more")
+            line(f"{image}: {len(found) - 50} more")
         if not found:
-            print(f"{image}: {known.image.digest}: all promises hold ({len(known.tree)} entries)")
+            line(f"{image}: {known.image.digest}: all promises hold ({len(known.tree)} entries)")
     raise typer.Exit(3 if found else 0)
 
 
@@ -63,7 +63,7 @@ def verify_signature(remote: str, key: str, cacert: str | None, insecure: bool, 
         show_json({"reference": named, "digest": digest, "key": key, "signatures": signatures})
         return
     for each in found:
-        print(f"{named}: signed by {key}" + (f", as {each.name}" if each.name else ""))
+        line(f"{named}: signed by {key}" + (f", as {each.name}" if each.name else ""))
 
 
 def rebuilt(path: str, directory: str, preset: str, platform: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from smith.cli.terminal import paint, show_json
+from smith.cli.terminal import line, paint, show_json
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
         owner = paint(f"  [{step['package']}]", "dim") if step["package"] else ""
         lead = "   " * number
         if number:
-            print(f"{lead[3:]}└─ {paint(step['text'], 'dim')}")
-        print(f"{lead}/{step['path']}{owner}")
+            line(f"{lead[3:]}└─ {paint(step['text'], 'dim')}")
+        line(f"{lead}/{step['path']}{owner}")
         if not number:
-            print(f"{'│  ' if len(steps) > 1 else '   '}{paint(step['text'], 'dim')}")
+            line(f"{'│  ' if len(steps) > 1 else '   '}{paint(step['text'], 'dim')}")
