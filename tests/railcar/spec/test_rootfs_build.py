@@ -431,6 +431,9 @@ def test_a_fake_proc_is_refused(box: Any, way: str) -> None:
     box.config["mounts"] = [mount for mount in box.mounts if mount["destination"] != "/proc"]
     box.add("/proc", "", "fake", "bind")
     assert "only a proc filesystem" in box.build("true", way=way, fails=True).stderr
+    box.config["mounts"].pop()
+    box.add("/proc", "", "/proc/sys", "bind")
+    assert "only a proc filesystem" in box.build("true", way=way, fails=True).stderr
 
 
 @WAYS

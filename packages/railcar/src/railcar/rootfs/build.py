@@ -179,7 +179,7 @@ class Builder:
         tree = self.sources.trees.get(place, -1)
         if tree < 0:
             tree = self._clone_inside(mount)
-        if mount.destination == "/proc" and mounts.filesystem_type(tree) != mounts.PROC_SUPER_MAGIC:
+        if mount.destination == "/proc" and not paths.is_procfs(tree):
             raise StepError(mount.name(), f"source {mount.source}", hint=legacy.NOT_PROC)
         directory = paths.is_directory(tree)
         target, _ = self._target(mount, directory)

@@ -144,7 +144,7 @@ def check_proc_source(mount: Mount) -> None:
     """Only a proc filesystem may be bound on /proc."""
     fd = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
     try:
-        if mounts.filesystem_type(fd) != mounts.PROC_SUPER_MAGIC:
+        if not paths.is_procfs(fd):
             raise StepError(mount.name(), f"source {mount.source}", hint=NOT_PROC)
     finally:
         os.close(fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from ocicommon.linux import mounts
 from ocicommon.linux.errors import SyscallError
 from ocicommon.linux.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 
@@ -17,6 +18,7 @@ _EEXIST = 17
 _EINVAL = 22
 _ELOOP = 40
 _MOST_LINKS = 40
+_PROC_ROOT = 1  # its inode
 
 _INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -121,6 +123,11 @@ def _link_target(here: int, name: str) -> str | None:
         if error.errno in (_EINVAL, _ENOENT):
             return None
         raise
+
+
+def is_procfs(fd: int) -> bool:
+    """Whether this is the root of a proc filesystem, and not only something of one. proc(5)"""
+    return mounts.filesystem_type(fd) == mounts.PROC_SUPER_MAGIC and os.fstat(fd).st_ino == _PROC_ROOT
 
 
 def is_directory(fd: int) -> bool:

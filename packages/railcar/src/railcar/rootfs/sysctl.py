@@ -15,6 +15,7 @@ from ocicommon.linux.files import (
 )
 
 from railcar.errors import ConfigError, StepError
+from railcar.rootfs import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _EXDEV = 18
 
 # The namespaces that have parameters of their own.
 KINDS = ("ipc", "network", "uts", "user")
-_PROC_ROOT_INODE = 1
 
 
 def as_path(key: str) -> str:
@@ -113,7 +113,7 @@ def trusted_proc() -> int:
 
 def _host_proc() -> int:
     fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    if mounts.filesystem_type(fd) != mounts.PROC_SUPER_MAGIC or os.fstat(fd).st_ino != _PROC_ROOT_INODE:
+    if not paths.is_procfs(fd):
         os.close(fd)
         raise StepError("procfs", "/proc", hint="the host's is not a proc filesystem")
     return fd
