@@ -95,6 +95,8 @@ def alone(runtime: str, rootfs: Path, place: Path) -> Iterator[Engine]:
 class TestRootless(PodmanActions):
     shared = "rprivate"
     limits = False
+    # podman 4.3 without root at times says 0 after an exec on a terminal, under runc too.
+    loses_exit_codes = True
 
 
 def test_ids_are_those_of_the_range(engine: Engine) -> None:
