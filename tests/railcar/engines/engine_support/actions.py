@@ -14,7 +14,10 @@ INITS = [shutil.which(name) for name in ("catatonit", "docker-init", "tini-stati
 # A container's init is bound into an image that has no loader: it must be static.
 INIT = next((path for path in INITS if path and b"/ld-linux" not in Path(path).read_bytes()[:4096]), None)
 RUN = ("run", "--rm", "--network", "none")
-RESIZE = "echo ready; until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; echo resized; read code; echo told $code; exit $code"
+RESIZE = (
+    "echo ready; until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; "
+    "echo resized; read code; echo told $code; exit $code"
+)
 PROFILE = {
     "defaultAction": "SCMP_ACT_ALLOW",
     "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "args": []}],
