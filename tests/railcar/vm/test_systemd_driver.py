@@ -116,8 +116,8 @@ def test_lines_102_and_103_a_period_without_a_quota_stays(
     name = started(made, "--systemd-cgroup")
     group = GROUPS / "system.slice" / unit
     assert (group / "cpu.max").read_text() == "max 900000\n"
-    runner.ok("--systemd-cgroup", "update", "--cpu-quota", "20000", name)
-    assert (group / "cpu.max").read_text() == "20000 900000\n"
+    runner.ok("--systemd-cgroup", "update", "--cpu-quota", "90000", name)
+    assert (group / "cpu.max").read_text() == "90000 900000\n"
     runner.ok("--systemd-cgroup", "update", "--cpu-quota", "-1", name)
     assert (group / "cpu.max").read_text() == "max 900000\n"
 
